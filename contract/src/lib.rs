@@ -25,6 +25,8 @@ pub mod route;
 pub mod table;
 pub mod time;
 
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use ack::Applied;

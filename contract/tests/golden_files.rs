@@ -1,0 +1,35 @@
+//! One example of each JSON file and message that launcher and guards exchange: it reads, writes itself byte for byte, and
+//! an unknown field in it is refused.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn holds<T: Serialize + DeserializeOwned>(golden: &str) {
+    let value: T = serde_json::from_str(golden).unwrap();
+    assert_eq!(serde_json::to_string_pretty(&value).unwrap() + "\n", golden);
+    let unknown = golden.replacen('{', "{\"unknown\": 1,", 1);
+    assert!(
+        serde_json::from_str::<T>(&unknown).is_err(),
+        "an unknown field was accepted"
+    );
+}
+
+#[test]
+fn denial() {
+    holds::<contract::Denial>(include_str!("../golden/denial.json"));
+}
+
+#[test]
+fn access_event() {
+    holds::<contract::AccessEvent>(include_str!("../golden/access-event.json"));
+}
+
+#[test]
+fn applied() {
+    holds::<contract::Applied>(include_str!("../golden/applied.json"));
+}
+
+#[test]
+fn metadata() {
+    holds::<contract::Metadata>(include_str!("../golden/metadata.json"));
+}
