@@ -1,0 +1,230 @@
+//! What the core asks of a guard, and what it tells it.
+//!
+//! A [`Policy`] decides; the core moves bytes. The core can forward a request only with a [`Forward`] in its
+//! hand, and only [`Policy::admit`] hands one out, so nothing is ever forwarded undecided. Every request is
+//! decided anew, also on a kept-alive connection, so that a reload reaches it.
+//!
+//! Who writes the access event: the policy, exactly once per request.
+//! * It denied or answered by itself: in [`Policy::connect`] or [`Policy::admit`].
+//! * The core refused before admission: in [`Policy::refused`] with [`Refusal::admitted`] false.
+//! * It was admitted: in [`Permit::finished`], which is called exactly once however the request ends. (When
+//!   the core then fails upstream it still asks [`Policy::refused`] for the body, with `admitted` true.)
+//!
+//! What the policy cannot do: change the method, host, port or path. It judges those bytes, and those bytes
+//! are forwarded.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::authority::Authority;
+use crate::inspect::Inspector;
+use crate::refusal::{Reason, Refusal};
+use crate::upstream::Upstream;
+
+/// An answer that the guard itself gives: status, headers, whole body. The core adds `Content-Length`.
+pub type LocalResponse = http::Response<Bytes>;
+
+/// One accepted agent connection, numbered from 1 in the order of acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WayIn {
+    /// `GET http://host/path HTTP/1.1`, in the clear.
+    AbsoluteForm,
+    /// HTTP/1.1 inside CONNECT and TLS.
+    TunnelHttp1,
+    /// One HTTP/2 stream inside CONNECT and TLS.
+    TunnelHttp2,
+}
+
+/// A CONNECT, before anything is answered.
+#[derive(Debug)]
+pub struct ConnectRequest<'a> {
+    pub connection: ConnectionId,
+    pub authority: &'a Authority,
+    /// As the agent sent them, `Proxy-Authorization` among them. Nothing of a CONNECT is ever forwarded.
+    pub headers: &'a HeaderMap,
+}
+
+/// What follows an admitted CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectPlan {
+    /// Terminate TLS with a minted leaf, and ask [`Policy::admit`] for every request inside.
+    Intercept {
+        /// Whether `h2` is offered to the agent besides `http/1.1`.
+        http2: bool,
+    },
+}
+
+/// How long a request's body is, as its head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// The request has no body.
+    None,
+    /// Bytes, from `Content-Length` (which may be 0).
+    Exact(u64),
+    /// Chunked, or an HTTP/2 stream without a length.
+    Unknown,
+}
+
+/// What is asked for. The headers are handed over beside it, since those alone may be changed.
+#[derive(Debug)]
+pub struct RequestHead {
+    pub connection: ConnectionId,
+    /// The number of this request in its connection, from 1.
+    pub sequence: u64,
+    pub way_in: WayIn,
+    /// The request asks to become a WebSocket (RFC 6455).
+    pub websocket: bool,
+    pub method: Method,
+    /// Where it goes. In a tunnel this is the CONNECT's; SNI and `Host` have been found equal to it.
+    pub authority: Authority,
+    /// Path and query, byte for byte as they were received and as they will be forwarded. ASCII without
+    /// control bytes, spaces or `#`; starts with `/` (or is `*` for OPTIONS).
+    pub target: Bytes,
+    pub body: BodyLength,
+    /// When the head was complete.
+    pub received: Instant,
+}
+
+impl RequestHead {
+    /// The target up to the first `?`.
+    pub fn path(&self) -> &[u8] {
+        match memchr::memchr(b'?', &self.target) {
+            Some(end) => self.target.get(..end).unwrap_or_default(),
+            None => &self.target,
+        }
+    }
+
+    /// What follows the first `?`, if there is one.
+    pub fn query(&self) -> Option<&[u8]> {
+        let mark = memchr::memchr(b'?', &self.target)?;
+        self.target.get(mark + 1..)
+    }
+}
+
+/// A refusal by the policy.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// The whole answer to the agent.
+    pub told_agent: LocalResponse,
+    /// For the operator's debug log only: may say more than the agent may know, never a secret's value.
+    pub logged: String,
+}
+
+/// What the policy says of one request.
+pub enum Verdict<P> {
+    /// Send it on.
+    Forward(Forward<P>),
+    /// Answer it here, without any upstream (introspection).
+    Answer(LocalResponse),
+    /// Refuse it.
+    Deny(Denial),
+}
+
+/// The leave to forward one request, and how.
+pub struct Forward<P> {
+    pub permit: P,
+    /// How the host is dialled and whom to trust. Connections are pooled per `Upstream`: keep one value for
+    /// one way of dialling and trusting, also across reloads.
+    pub upstream: Arc<Upstream>,
+}
+
+/// Decides. One value serves every connection.
+pub trait Policy: Send + Sync + 'static {
+    type Permit: Permit;
+
+    /// Decides a CONNECT by host and port. A denial is answered with its status and body instead of the
+    /// tunnel. The core has no opinion on the port or on IP literals: refuse here what must not be reached.
+    fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial>;
+
+    /// Decides one request.
+    ///
+    /// `headers` are the end-to-end headers that will be forwarded: hop-by-hop fields, what `Connection`
+    /// names, `Host`, `Content-Length` and `Expect` are gone already, so what is injected here cannot be
+    /// stripped by the agent. Only `Proxy-Authorization` is still there to be judged; it is never forwarded.
+    fn admit(
+        &self,
+        head: &RequestHead,
+        headers: &mut HeaderMap,
+    ) -> impl Future<Output = Verdict<Self::Permit>> + Send;
+
+    /// Shapes the answer to something the core itself refused.
+    fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse;
+}
+
+/// One admitted request, from admission to its end.
+pub trait Permit: Send + 'static {
+    /// What looks at the request body. Asked once, before anything is sent upstream.
+    fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
+        None
+    }
+
+    /// Looks at the response's head (hop-by-hop fields and `Alt-Svc` are gone already), may change its
+    /// headers, and names what looks at the body. A denial is answered instead; the upstream is let go.
+    /// Called for the final response and for the answer of an upstream proxy that refused the tunnel.
+    fn response(
+        &mut self,
+        _status: StatusCode,
+        _headers: &mut HeaderMap,
+    ) -> Result<Option<Box<dyn Inspector>>, Denial> {
+        Ok(None)
+    }
+
+    /// The request is over. Called exactly once.
+    fn finished(self, outcome: Outcome);
+}
+
+/// How an admitted request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the agent was answered; none when it left before.
+    pub status: Option<StatusCode>,
+    /// Body bytes sent upstream.
+    pub bytes_up: u64,
+    /// Body bytes sent to the agent.
+    pub bytes_down: u64,
+    /// From the complete head to the end.
+    pub duration: Duration,
+    pub ended: Ended,
+}
+
+/// The way in which an admitted request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Both bodies went through whole.
+    Complete,
+    /// The request-body inspector cut it: upstream never saw its end, and the agent got the denial.
+    RequestCut { logged: String },
+    /// The policy refused the response's head; the agent got the denial.
+    ResponseDenied { logged: String },
+    /// The response-body inspector cut it; the agent saw a broken stream.
+    ResponseCut { logged: String },
+    /// The core answered by itself (upstream unreachable, time-out, …).
+    Refused(Reason),
+    /// The upstream broke off inside the response body; the agent saw a broken stream.
+    UpstreamBroke,
+    /// No byte of the response body for longer than the idle time-out; the agent saw a broken stream.
+    Idle,
+    /// The agent left before the end.
+    AgentGone,
+}
+
+impl<P> fmt::Debug for Verdict<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Forward(_) => f.write_str("Forward"),
+            Verdict::Answer(response) => write!(f, "Answer({})", response.status()),
+            Verdict::Deny(denial) => write!(f, "Deny({}, {})", denial.told_agent.status(), denial.logged),
+        }
+    }
+}
