@@ -60,4 +60,11 @@ pub struct AccessEvent {
     /// The grant that admitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_id: Option<GrantId>,
+    /// Events before this one that could not be written: the reader was gone or too slow.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_before: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

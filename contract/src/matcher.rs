@@ -66,10 +66,7 @@ impl RouteTable {
         mut live: impl FnMut(&crate::Grant) -> bool,
     ) -> Result<&Route, Refusal> {
         let mut refusal = None;
-        let candidates = self.routes().iter().filter(|route| route.host == *request.host);
-        let (lasting, grants): (Vec<&Route>, Vec<&Route>) =
-            candidates.partition(|route| route.grant.is_none());
-        for route in lasting.into_iter().chain(grants) {
+        for route in self.routes_of(request.host) {
             match route.admits(request) {
                 Ok(()) => match &route.grant {
                     Some(grant) if !live(grant) => {
@@ -133,11 +130,8 @@ impl Route {
             reading::well_formed(request.path)?;
             return Ok(());
         };
-        let readings = reading::readings(request.path)?;
-        if readings
-            .iter()
-            .all(|one| prefixes.iter().any(|prefix| prefix.covers(one)))
-        {
+        let covered = |one: &[u8]| prefixes.iter().any(|prefix| prefix.covers(one));
+        if reading::every_reading(request.path, covered)? {
             return Ok(());
         }
         let prefixes = prefixes.iter().map(ToString::to_string).collect();

@@ -1,7 +1,9 @@
 //! Path prefixes as a route lists them.
 
 use crate::reading;
-use crate::text::{harmless, validated_text};
+use crate::text::harmless;
+use std::fmt;
+use std::str::FromStr;
 
 /// Why a text is not a path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,15 +30,59 @@ pub enum PathPrefixError {
     TooLong(usize),
 }
 
-validated_text!(
-    /// An absolute path on segment boundaries: `/repos/acme/` admits what is below it, `/repos/acme` also
-    /// itself, neither `/repos/acmeevil`. At most 2048 bytes of printable ASCII.
-    PathPrefix,
-    PathPrefixError,
-    check
-);
+/// An absolute path on segment boundaries: `/repos/acme/` admits what is below it, `/repos/acme` also
+/// itself, neither `/repos/acmeevil`. At most 2048 bytes of printable ASCII.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PathPrefix {
+    text: String,
+    /// The text percent-decoded, which is what a reading is compared with: decoded here once, not per request.
+    decoded: Box<[u8]>,
+}
 
-fn check(text: &str) -> Result<String, PathPrefixError> {
+impl FromStr for PathPrefix {
+    type Err = PathPrefixError;
+    fn from_str(text: &str) -> Result<Self, PathPrefixError> {
+        check(text)?;
+        Ok(Self {
+            text: text.to_owned(),
+            decoded: reading::percent_decode(text.as_bytes()).into_boxed_slice(),
+        })
+    }
+}
+
+impl TryFrom<String> for PathPrefix {
+    type Error = PathPrefixError;
+    fn try_from(text: String) -> Result<Self, PathPrefixError> {
+        text.parse()
+    }
+}
+
+impl From<PathPrefix> for String {
+    fn from(prefix: PathPrefix) -> Self {
+        prefix.text
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
+}
+
+impl AsRef<str> for PathPrefix {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+fn check(text: &str) -> Result<(), PathPrefixError> {
     let shown = || harmless(text);
     if text.len() > 2048 {
         return Err(PathPrefixError::TooLong(text.len()));
@@ -67,7 +113,7 @@ fn check(text: &str) -> Result<String, PathPrefixError> {
             "dot segments or an encoding inside an encoding",
         ));
     }
-    Ok(text.to_owned())
+    Ok(())
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -75,13 +121,17 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 impl PathPrefix {
+    /// The prefix as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Whether one reading of a path (already percent-decoded) falls under this prefix.
     pub fn covers(&self, reading: &[u8]) -> bool {
-        let decoded = reading::percent_decode(self.as_str().as_bytes());
-        let Some(rest) = reading.strip_prefix(decoded.as_slice()) else {
+        let Some(rest) = reading.strip_prefix(&*self.decoded) else {
             return false;
         };
-        decoded.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
+        self.decoded.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
     }
 }
 

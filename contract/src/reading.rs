@@ -72,6 +72,9 @@ pub fn well_formed(path: &[u8]) -> Result<(), PathProblem> {
         }
         rest = rest.get(at + 3..).unwrap_or_default();
     }
+    if !path.contains(&b'%') {
+        return Ok(());
+    }
     let once = percent_decode(path);
     if once.iter().any(|byte| *byte < 0x20 || *byte == 0x7f) {
         return Err(PathProblem::ControlByte);
@@ -81,6 +84,16 @@ pub fn well_formed(path: &[u8]) -> Result<(), PathProblem> {
         return Err(PathProblem::ControlByte);
     }
     Ok(())
+}
+
+/// Whether something holds for every reading. Refuses whatever [`well_formed`] refuses. A plain path, the
+/// common case, costs no allocation.
+pub fn every_reading(path: &[u8], holds: impl Fn(&[u8]) -> bool) -> Result<bool, PathProblem> {
+    well_formed(path)?;
+    if is_plain(path) {
+        return Ok(holds(path));
+    }
+    Ok(readings(path)?.iter().all(|reading| holds(reading)))
 }
 
 /// The set of readings, at least one. Refuses whatever [`well_formed`] refuses.

@@ -2,7 +2,7 @@
 
 use crate::{GrantId, HostName, Route, SCHEMA_VERSION, Sha256Hex, TokenSlot};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The most a guard reads of any file, in bytes (DESIGN: anything a container can write is bounded so; config too).
 pub const MAX_FILE: usize = 1024 * 1024;
@@ -15,6 +15,8 @@ pub struct RouteTable {
     /// Counts the writes of this launch, from 1.
     pub generation: u64,
     routes: Vec<Route>,
+    /// Where each host's routes lie in `routes`, the lasting one first: a guard asks per request.
+    by_host: HashMap<HostName, Vec<usize>>,
 }
 
 /// Why a text is not a route table.
@@ -79,7 +81,20 @@ impl RouteTable {
                 }
             }
         }
-        Ok(Self { generation, routes })
+        let mut by_host: HashMap<HostName, Vec<usize>> = HashMap::new();
+        for (at, route) in routes.iter().enumerate() {
+            let of_host = by_host.entry(route.host.clone()).or_default();
+            if route.grant.is_none() {
+                of_host.insert(0, at);
+            } else {
+                of_host.push(at);
+            }
+        }
+        Ok(Self {
+            generation,
+            routes,
+            by_host,
+        })
     }
 
     /// Reads `routes.yaml`. Unknown and duplicate fields are refused.
@@ -120,14 +135,18 @@ impl RouteTable {
 
     /// The lasting route of a host.
     pub fn lasting(&self, host: &HostName) -> Option<&Route> {
-        self.routes
-            .iter()
-            .find(|route| route.host == *host && route.grant.is_none())
+        self.routes_of(host).find(|route| route.grant.is_none())
+    }
+
+    /// Every route of a host: the lasting one first, then grants in the order of declaration.
+    pub fn routes_of(&self, host: &HostName) -> impl Iterator<Item = &Route> {
+        let places = self.by_host.get(host).map(Vec::as_slice).unwrap_or_default();
+        places.iter().filter_map(|at| self.routes.get(*at))
     }
 
     /// Whether any route, lasting or not, names this host.
     pub fn knows(&self, host: &HostName) -> bool {
-        self.routes.iter().any(|route| route.host == *host)
+        self.by_host.contains_key(host)
     }
 
     /// Replaces the routes, keeping the generation.

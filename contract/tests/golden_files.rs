@@ -1,6 +1,11 @@
 //! One example of each JSON file and message that launcher and guards exchange: it reads, writes itself byte for byte, and
 //! an unknown field in it is refused.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of tests is not itself a test to clippy"
+)]
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +32,11 @@ fn access_event() {
 #[test]
 fn applied() {
     holds::<contract::Applied>(include_str!("../golden/applied.json"));
+}
+
+#[test]
+fn grants() {
+    holds::<contract::GrantLedger>(include_str!("../golden/grants.json"));
 }
 
 #[test]

@@ -122,3 +122,28 @@ proptest! {
         let _ = RouteTable::parse(text.as_bytes());
     }
 }
+
+#[test]
+fn a_hosts_routes_come_lasting_first() {
+    let table = RouteTable::parse(
+        b"schema_version: 1
+generation: 1
+routes:
+- {host: a.example, grant_id: g-0001, once: true}
+- {host: b.example}
+- {host: a.example, methods: [GET]}
+- {host: a.example, grant_id: g-0002, once: true}
+",
+    )
+    .unwrap();
+    let host = "a.example".parse().unwrap();
+    let grants: Vec<Option<String>> = table
+        .routes_of(&host)
+        .map(|route| route.grant.as_ref().map(|grant| grant.grant_id.to_string()))
+        .collect();
+    assert_eq!(
+        grants,
+        [None, Some("g-0001".to_owned()), Some("g-0002".to_owned())]
+    );
+    assert_eq!(table.routes_of(&"c.example".parse().unwrap()).count(), 0);
+}
