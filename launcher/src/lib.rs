@@ -1,1 +1,45 @@
-//! Under construction in this commit series.
+//! The `bottle` program: reads a manifest, makes a plan, renders files under a state directory, runs compose.
+//!
+//! It is thin on purpose: nothing here enforces anything. The pure half (`manifest`, `plan`, `preflight`, `render`) touches
+//! neither engine nor state directory; `engine`, `compose` and `lifecycle` do, and know Docker.
+
+pub mod ask;
+pub mod cli;
+pub mod commands;
+pub mod environment;
+pub mod error;
+pub mod home;
+pub mod plan;
+pub mod printer;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// The whole program: what `main` calls.
+pub fn run() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap tells help and version on stdout (0), mistakes on stderr (2).
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let environment = environment::Environment::of_process();
+    let printer = printer::Printer::to_process(cli.json, environment.colour());
+    let context = cli::Context { environment, printer };
+    match run_command(cli.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.printer.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run_command(command: cli::Command, context: &cli::Context) -> error::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(command.run(context))
+}

@@ -1,0 +1,92 @@
+//! Questions to the operator, on a terminal or not at all.
+//!
+//! Reads from stdin only when stdin *and* stderr are terminals; without one every question is an error that says what to give
+//! instead. A secret is read without echo.
+
+use crate::error::{Error, Result};
+use crate::printer::Printer;
+use std::io::{BufRead, IsTerminal, Read};
+use zeroize::Zeroizing;
+
+/// The longest answer, in bytes: a terminal in canonical mode gives no longer line (Linux: N_TTY_BUF_SIZE).
+const LONGEST_ANSWER: u64 = 4096;
+
+/// Whether there is somebody to ask.
+pub fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// `question [y/N]`. Anything but y or yes is no, the end of input too.
+pub fn confirm(printer: &Printer, question: &str) -> Result<bool> {
+    if !is_interactive() {
+        return Err(
+            Error::usage("this asks for a yes, and there is no terminal to ask on")
+                .hinted("give `--yes` if you mean it"),
+        );
+    }
+    printer.question(&format!("{question} [y/N] "));
+    let answer = read_line()?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks for a secret, without echo. The value is never empty.
+pub fn secret(printer: &Printer, prompt: &str) -> Result<Zeroizing<String>> {
+    if !is_interactive() {
+        return Err(Error::usage(format!(
+            "`{}` is asked for at launch, and there is no terminal to ask on",
+            contract::text::harmless(prompt)
+        ))
+        .hinted("run it in a terminal, or write `${NAME}` in the manifest instead of `?…`"));
+    }
+    printer.question(&format!("{}: ", contract::text::harmless(prompt)));
+    let quiet = Quiet::begin()?;
+    let answer = read_line();
+    drop(quiet);
+    printer.message("");
+    let answer = answer?;
+    if answer.is_empty() {
+        return Err(Error::failed(format!(
+            "`{}` was left empty",
+            contract::text::harmless(prompt)
+        )));
+    }
+    Ok(answer)
+}
+
+fn read_line() -> Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::with_capacity(4096));
+    std::io::stdin()
+        .lock()
+        .take(LONGEST_ANSWER)
+        .read_line(&mut line)?;
+    while line.ends_with(['\n', '\r']) {
+        line.pop();
+    }
+    Ok(line)
+}
+
+/// The terminal without echo, until dropped.
+struct Quiet {
+    before: nix::sys::termios::Termios,
+}
+
+impl Quiet {
+    fn begin() -> Result<Self> {
+        use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+        let before = tcgetattr(std::io::stdin()).map_err(std::io::Error::from)?;
+        let mut quiet = before.clone();
+        quiet.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(std::io::stdin(), SetArg::TCSAFLUSH, &quiet).map_err(std::io::Error::from)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = nix::sys::termios::tcsetattr(
+            std::io::stdin(),
+            nix::sys::termios::SetArg::TCSAFLUSH,
+            &self.before,
+        );
+    }
+}

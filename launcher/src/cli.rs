@@ -1,0 +1,79 @@
+//! The command line: what can be asked for. What each command does is in `commands/`, one file each.
+
+use crate::commands;
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::home::Home;
+use crate::printer::Printer;
+use clap::{Parser, Subcommand};
+
+/// Run a coding agent in a container without a network, behind guards that hold its credentials.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bottle",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Write data as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command. One variant per line, in the order of the help text.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(commands::init::Init),
+    Check(commands::check::Check),
+    Start(commands::start::Start),
+    List(commands::list::List),
+    Attach(commands::attach::Attach),
+    Stop(commands::stop::Stop),
+    Logs(commands::logs::Logs),
+    Info(commands::info::Info),
+    Doctor(commands::doctor::Doctor),
+    Cleanup(commands::cleanup::Cleanup),
+    Images(commands::images::Images),
+    Completions(commands::completions::Completions),
+}
+
+/// What every command is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The host environment as it was at start.
+    pub environment: Environment,
+    /// The one way out.
+    pub printer: Printer,
+}
+
+impl Context {
+    /// The operator's folder.
+    pub fn home(&self) -> Result<Home> {
+        Home::of(&self.environment)
+    }
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Init(command) => command.run(context),
+            Self::Check(command) => command.run(context),
+            Self::Start(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Attach(command) => command.run(context).await,
+            Self::Stop(command) => command.run(context).await,
+            Self::Logs(command) => command.run(context).await,
+            Self::Info(command) => command.run(context).await,
+            Self::Doctor(command) => command.run(context).await,
+            Self::Cleanup(command) => command.run(context).await,
+            Self::Images(command) => command.run(context).await,
+            Self::Completions(command) => command.run(context),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! One file per command: its arguments, and what it does with the library.
+
+pub mod attach;
+pub mod check;
+pub mod cleanup;
+pub mod completions;
+pub mod doctor;
+pub mod images;
+pub mod info;
+pub mod init;
+pub mod list;
+pub mod logs;
+pub mod start;
+pub mod stop;
