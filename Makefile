@@ -1,0 +1,59 @@
+# `make demo` and `make test` set up whatever they need, on a machine that has only the Rust toolchain.
+
+TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
+ARCH   := $(firstword $(subst -, ,$(TRIPLE)))
+PREFIX ?= $(HOME)/.local
+# What tests and the demo run: laid out as an installation.
+BUILT  := target/prefix
+OUT    := target/$(TRIPLE)
+# The guards run in otherwise empty images, so they carry their C library with them.
+STATIC := RUSTFLAGS="-C target-feature=+crt-static"
+GUARDS := egress
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build images install uninstall engine clean
+
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: engine build ## bring up a real bottle with a scripted agent in it, and show what it can and cannot do
+	$(BUILT)/fixtures/fixtures demo
+
+test: engine build images ## every test: unit, property, snapshot, and the whole system on a real Docker engine
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	   BOTTLE_TEST_PREFIX="$(CURDIR)/$(BUILT)" cargo nextest run --workspace --locked --no-fail-fast; \
+	 else \
+	   BOTTLE_TEST_PREFIX="$(CURDIR)/$(BUILT)" cargo test --workspace --locked --no-fail-fast; \
+	 fi
+
+lint: ## formatting, clippy, and cargo-deny where it is installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	 else echo "cargo-deny is not installed: dependencies were not checked"; fi
+
+build: ## compile everything that is installed, and the fixtures of tests and demo
+	$(STATIC) cargo build --release --locked --target $(TRIPLE) $(addprefix --bin ,$(GUARDS)) --bin bottle --bin fixtures
+	$(STATIC) cargo build --profile shim --locked --target $(TRIPLE) --bin shim --bin probe
+	install -d $(BUILT)/bin $(BUILT)/libexec/bottle/$(ARCH) $(BUILT)/fixtures
+	install -m 755 $(OUT)/release/bottle $(BUILT)/bin/
+	install -m 755 $(addprefix $(OUT)/release/,$(GUARDS)) $(OUT)/shim/shim $(OUT)/shim/probe $(BUILT)/libexec/bottle/$(ARCH)/
+	install -m 755 $(OUT)/release/fixtures $(BUILT)/fixtures/
+
+images: engine build ## build the guards' images and the small agent image
+	BOTTLE_HOME="$(CURDIR)/target/images-home" $(BUILT)/bin/bottle images build
+
+install: build ## put `bottle` and its guards under PREFIX (default ~/.local)
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/libexec/bottle/$(ARCH)"
+	install -m 755 $(BUILT)/bin/bottle "$(DESTDIR)$(PREFIX)/bin/"
+	install -m 755 $(BUILT)/libexec/bottle/$(ARCH)/* "$(DESTDIR)$(PREFIX)/libexec/bottle/$(ARCH)/"
+
+uninstall: ## remove what `make install` put there
+	rm -f "$(DESTDIR)$(PREFIX)/bin/bottle"
+	rm -rf "$(DESTDIR)$(PREFIX)/libexec/bottle"
+
+engine: ## a Docker engine, compose, and the base image; does nothing where they are there
+	@scripts/engine up
+
+clean: ## remove what was built
+	cargo clean
