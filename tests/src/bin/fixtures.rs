@@ -59,12 +59,7 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn upstream(
-    https: SocketAddr,
-    http: SocketAddr,
-    certificate: &Path,
-    key: &Path,
-) -> anyhow::Result<()> {
+async fn upstream(https: SocketAddr, http: SocketAddr, certificate: &Path, key: &Path) -> anyhow::Result<()> {
     let tls = server_config(certificate, key)?;
     serve(Settings { https, http, tls }).await
 }
