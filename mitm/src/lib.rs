@@ -5,9 +5,12 @@
 //! that tunnels bytes it has not understood.
 
 pub mod authority;
+mod head;
 pub mod inspect;
+pub mod limits;
 pub mod policy;
 pub mod refusal;
+mod target;
 pub mod upstream;
 
 pub use authority::{Authority, AuthorityError, DnsName, Host};

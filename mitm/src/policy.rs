@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::authority::Authority;
@@ -88,26 +89,27 @@ pub struct RequestHead {
     /// Where it goes. In a tunnel this is the CONNECT's; SNI and `Host` have been found equal to it.
     pub authority: Authority,
     /// Path and query, byte for byte as they were received and as they will be forwarded. ASCII without
-    /// control bytes, spaces or `#`; starts with `/` (or is `*` for OPTIONS).
-    pub target: Bytes,
+    /// control bytes, spaces, `#`, `<` or `>`; starts with `/` (or is `*` for OPTIONS).
+    pub target: PathAndQuery,
     pub body: BodyLength,
     /// When the head was complete.
     pub received: Instant,
 }
 
 impl RequestHead {
+    /// Path and query as raw bytes.
+    pub fn target(&self) -> &[u8] {
+        self.target.as_str().as_bytes()
+    }
+
     /// The target up to the first `?`.
     pub fn path(&self) -> &[u8] {
-        match memchr::memchr(b'?', &self.target) {
-            Some(end) => self.target.get(..end).unwrap_or_default(),
-            None => &self.target,
-        }
+        self.target.path().as_bytes()
     }
 
     /// What follows the first `?`, if there is one.
     pub fn query(&self) -> Option<&[u8]> {
-        let mark = memchr::memchr(b'?', &self.target)?;
-        self.target.get(mark + 1..)
+        self.target.query().map(str::as_bytes)
     }
 }
 
@@ -149,8 +151,9 @@ pub trait Policy: Send + Sync + 'static {
     /// Decides one request.
     ///
     /// `headers` are the end-to-end headers that will be forwarded: hop-by-hop fields, what `Connection`
-    /// names, `Host`, `Content-Length` and `Expect` are gone already, so what is injected here cannot be
-    /// stripped by the agent. Only `Proxy-Authorization` is still there to be judged; it is never forwarded.
+    /// names, `Content-Length` and `Expect` are gone already, so what is injected here cannot be stripped by
+    /// the agent. Two are there to be read only: `Proxy-Authorization`, which is never forwarded, and `Host`,
+    /// which is written anew from [`RequestHead::authority`].
     fn admit(
         &self,
         head: &RequestHead,

@@ -1,0 +1,74 @@
+//! Every size, count and time-out of the core, in one place.
+//!
+//! A limit is an error that names itself; nothing is ever cut short in silence. There is no total time-out on
+//! a body: a model may think, and a stream may last a day.
+
+use std::time::Duration;
+
+/// Sizes and counts.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request's head, and of a chunked body's trailer section.
+    pub head_bytes: usize,
+    /// Bytes of a response's head.
+    pub response_head_bytes: usize,
+    /// Agent connections at one time; the next one is answered 503.
+    pub connections: usize,
+    /// Concurrent HTTP/2 streams in one agent connection.
+    pub streams: u32,
+    /// Idle upstream connections kept per host.
+    pub idle_per_host: usize,
+    /// Hosts whose leaf certificate is kept ready.
+    pub leaves: u64,
+    pub timeouts: Timeouts,
+}
+
+/// One time-out per phase.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// From a head's first byte to its last (a new connection: from its acceptance).
+    pub head: Duration,
+    /// From CONNECT's 200 to the end of the agent's TLS handshake; also each upstream TLS handshake.
+    pub tls: Duration,
+    /// Name resolution, TCP and an upstream proxy's answer to CONNECT, together.
+    pub connect: Duration,
+    /// From the last byte sent upstream to the response's head. Long: model APIs think.
+    pub response_head: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub idle: Duration,
+    /// An agent connection without a request.
+    pub keep_alive: Duration,
+    /// An upstream connection without a request.
+    pub pool_idle: Duration,
+    /// From the shutdown signal until what still runs is broken off.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 16 * 1024,
+            response_head_bytes: 64 * 1024,
+            connections: 1024,
+            streams: 128,
+            idle_per_host: 32,
+            leaves: 1024,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            tls: Duration::from_secs(10),
+            connect: Duration::from_secs(10),
+            response_head: Duration::from_secs(600),
+            idle: Duration::from_secs(600),
+            keep_alive: Duration::from_secs(300),
+            pool_idle: Duration::from_secs(50),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
