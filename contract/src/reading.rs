@@ -88,7 +88,7 @@ pub fn well_formed(path: &[u8]) -> Result<(), PathProblem> {
 
 /// Whether something holds for every reading. Refuses whatever [`well_formed`] refuses. A plain path, the
 /// common case, costs no allocation.
-pub fn every_reading(path: &[u8], holds: impl Fn(&[u8]) -> bool) -> Result<bool, PathProblem> {
+pub fn every_reading(path: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> Result<bool, PathProblem> {
     well_formed(path)?;
     if is_plain(path) {
         return Ok(holds(path));

@@ -144,6 +144,22 @@ impl RouteTable {
         places.iter().filter_map(|at| self.routes.get(*at))
     }
 
+    /// Where one of this table's own routes lies in [`RouteTable::routes`].
+    pub fn position(&self, route: &Route) -> Option<usize> {
+        let places = self.by_host.get(&route.host)?;
+        let is_it = |at: &&usize| {
+            self.routes
+                .get(**at)
+                .is_some_and(|other| std::ptr::eq(other, route))
+        };
+        places.iter().find(is_it).copied()
+    }
+
+    /// The host as this table spells it, when any of its routes names it: a lookup without an allocation.
+    pub fn known_host(&self, host: &str) -> Option<&HostName> {
+        self.by_host.get_key_value(host).map(|(known, _)| known)
+    }
+
     /// Whether any route, lasting or not, names this host.
     pub fn knows(&self, host: &HostName) -> bool {
         self.by_host.contains_key(host)

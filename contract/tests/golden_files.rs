@@ -40,6 +40,11 @@ fn grants() {
 }
 
 #[test]
+fn live_table() {
+    holds::<contract::LiveTable>(include_str!("../golden/live-table.json"));
+}
+
+#[test]
 fn metadata() {
     holds::<contract::Metadata>(include_str!("../golden/metadata.json"));
 }

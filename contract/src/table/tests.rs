@@ -146,4 +146,10 @@ routes:
         [None, Some("g-0001".to_owned()), Some("g-0002".to_owned())]
     );
     assert_eq!(table.routes_of(&"c.example".parse().unwrap()).count(), 0);
+    assert_eq!(table.known_host("a.example"), Some(&host));
+    assert_eq!(table.known_host("c.example"), None);
+    for (at, route) in table.routes().iter().enumerate() {
+        assert_eq!(table.position(route), Some(at));
+    }
+    assert_eq!(table.position(&table.routes()[0].clone()), None);
 }
