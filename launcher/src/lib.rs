@@ -6,9 +6,11 @@
 pub mod ask;
 pub mod cli;
 pub mod commands;
+pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod home;
+pub mod naming;
 pub mod plan;
 pub mod printer;
 
