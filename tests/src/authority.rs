@@ -33,6 +33,11 @@ impl Authority {
         self.0.pem()
     }
 
+    /// Its private key, PEM (PKCS#8).
+    pub fn key(&self) -> String {
+        self.0.key().serialize_pem()
+    }
+
     /// A certificate for these names.
     pub fn sign(&self, names: &[&str]) -> anyhow::Result<Signed> {
         let parameters =

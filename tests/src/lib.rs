@@ -4,6 +4,7 @@
 //! Everything that is made here carries a name of its own and is removed when the value is dropped.
 
 pub mod authority;
+pub mod bench;
 pub mod demo;
 pub mod docker;
 pub mod home;

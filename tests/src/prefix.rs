@@ -23,6 +23,11 @@ impl Prefix {
         Ok(prefix)
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The launcher.
     pub fn bottle(&self) -> PathBuf {
         self.0.join("bin/bottle")

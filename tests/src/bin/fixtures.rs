@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use system_tests::bench::{self, Extent, Files};
 use system_tests::upstream::{Settings, serve, server_config};
 
 #[derive(Parser)]
@@ -16,6 +17,44 @@ struct Arguments {
 enum What {
     /// Bring up a real bottle and try what an agent would try
     Demo,
+    /// Compare the proxies, side by side in one run (needs root)
+    Bench {
+        /// Interleaved rounds; the median of them is reported
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Requests of one throughput measure
+        #[arg(long, default_value_t = 20_000)]
+        requests: usize,
+        /// Where the figures go as JSON
+        #[arg(long)]
+        results: PathBuf,
+    },
+    /// The benchmark's load, inside its namespace
+    #[command(hide = true)]
+    BenchLoad {
+        #[arg(long)]
+        files: PathBuf,
+        #[arg(long)]
+        rounds: usize,
+        #[arg(long)]
+        requests: usize,
+        #[arg(long)]
+        results: PathBuf,
+    },
+    /// The benchmark's origin
+    #[command(hide = true)]
+    BenchOrigin {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        files: PathBuf,
+    },
+    /// The benchmark's blind tunnel
+    #[command(hide = true)]
+    BenchTunnel {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
     /// Serve the fixture internet
     Upstream {
         /// TLS listener
@@ -41,12 +80,31 @@ enum What {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Demo => system_tests::demo::run(&mut |line| println!("{line}")),
+        What::Bench {
+            rounds,
+            requests,
+            results,
+        } => bench::run(Extent { rounds, requests }, &results).map(|()| true),
+        What::BenchLoad {
+            files,
+            rounds,
+            requests,
+            results,
+        } => {
+            let extent = Extent { rounds, requests };
+            let mut say = |line: &str| println!("{line}");
+            block_on(bench::load(&Files::at(&files), extent, &results, &mut say)).map(|()| true)
+        }
+        What::BenchOrigin { listen, files } => {
+            block_on(bench::origin::serve(listen, &Files::at(&files))).map(|()| true)
+        }
+        What::BenchTunnel { listen } => block_on(bench::tunnel::serve(listen)).map(|()| true),
         What::Upstream {
             https,
             http,
             certificate,
             key,
-        } => upstream(https, http, &certificate, &key).map(|()| true),
+        } => block_on(upstream(https, http, &certificate, &key)).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -58,8 +116,16 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
 async fn upstream(https: SocketAddr, http: SocketAddr, certificate: &Path, key: &Path) -> anyhow::Result<()> {
     let tls = server_config(certificate, key)?;
     serve(Settings { https, http, tls }).await
+}
+
+/// Two workers, as every peer has.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(future)
 }

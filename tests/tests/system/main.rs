@@ -1,7 +1,12 @@
 //! The whole system on a real Docker engine: one binary, one module per promise (the numbers are those of the design's
 //! invariants, which the README lists).
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use anyhow::Context as _;
 use system_tests::home::Home;
