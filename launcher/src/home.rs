@@ -137,6 +137,12 @@ places! {
     bringup_log = "bringup.log";
     /// What compose said at `down`:
     teardown_log = "teardown.log";
+    /// The docker client's folder that compose is given:
+    compose_client = ".compose";
+    /// Held with flock by the launcher that answers for this bottle, as long as it does:
+    launcher = ".launcher";
+    /// What a session runs ([`crate::session::Recipe`]):
+    session = "session.json";
     /// Present: session end and cleanup keep the folder:
     preserve = ".preserve";
     /// Our seccomp profile, as both compose services name it:

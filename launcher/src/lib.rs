@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod cli;
 pub mod commands;
+pub mod compose;
 pub mod engine;
 pub mod environment;
 pub mod error;
