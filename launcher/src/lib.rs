@@ -3,6 +3,7 @@
 //! It is thin on purpose: nothing here enforces anything. The pure half (`manifest`, `plan`, `preflight`, `render`) touches
 //! neither engine nor state directory; `engine`, `compose` and `lifecycle` do, and know Docker.
 
+pub mod agent_environment;
 pub mod ask;
 pub mod cli;
 pub mod commands;
@@ -11,6 +12,7 @@ pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod home;
+pub mod manifest;
 pub mod naming;
 pub mod plan;
 pub mod printer;

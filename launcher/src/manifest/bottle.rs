@@ -1,0 +1,126 @@
+//! `bottles/<bottle>.md`: what the agent may reach, with which credentials; the body is the operator's notes.
+
+use super::Kinded;
+use super::env::{self, EnvEntry};
+use super::git::{self, Remote};
+use super::route::{self, DeclaredRoute};
+use super::walk::{At, Cursor, Retired};
+
+/// One bottle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BottleManifest {
+    /// The agent can ask for more.
+    pub supervise: bool,
+    /// Variables of the agent, in the order of declaration.
+    pub env: Vec<EnvEntry>,
+    /// Routes, in the order of declaration; one per host.
+    pub routes: Vec<DeclaredRoute>,
+    /// Git upstreams behind the gate.
+    pub remotes: Vec<Remote>,
+    /// The seat.
+    pub pipelock: Pipelock,
+}
+
+/// What the manifest says of the pipelock seat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pipelock {
+    /// Certificate authorities trusted upstream, as written: a path.
+    pub extra_ca: Option<At<String>>,
+}
+
+const KEYS: &[&str] = &["egress", "env", "git", "pipelock", "supervise"];
+
+const RETIRED: &[Retired] = &[
+    Retired {
+        key: "tokens",
+        instead: "give the route its credential: `egress: { routes: [{ host: api.github.com, auth: { scheme: Bearer, token_ref: GITHUB_TOKEN } }] }`",
+    },
+    Retired {
+        key: "ssh",
+        instead: "list the repository: `git: { remotes: [{ upstream: ssh://git@github.com/acme/app.git, identity_file: ~/.ssh/acme }] }`",
+    },
+    Retired {
+        key: "cred_proxy",
+        instead: "give the route its credential: `egress: { routes: [{ host: api.github.com, auth: { scheme: Bearer, token_ref: GITHUB_TOKEN } }] }`",
+    },
+    Retired {
+        key: "egress_proxy",
+        instead: "write `egress: { routes: [{ host: docs.rs }] }`",
+    },
+];
+
+const EGRESS_RETIRED: &[Retired] = &[
+    Retired {
+        key: "allowlist",
+        instead: "write each host as a route: `routes: [{ host: docs.rs }]`",
+    },
+    Retired {
+        key: "dlp_action",
+        instead: "leave it out; a finding is always blocked",
+    },
+];
+
+impl Kinded for BottleManifest {
+    fn walk(root: &Cursor<'_>, _notes: String) -> Option<Self> {
+        let fields = root.mapping(KEYS, RETIRED)?;
+        let mut bottle = Self::default();
+        if let Some(cursor) = fields.get("supervise") {
+            bottle.supervise = cursor.truth().unwrap_or_default();
+            if bottle.supervise {
+                cursor.complain(
+                    "the supervise guard is not part of this version; leave it out, and widen `egress.routes` by hand",
+                );
+            }
+        }
+        bottle.env = fields
+            .get("env")
+            .map(|cursor| env::walk(&cursor))
+            .unwrap_or_default();
+        if let Some(egress) = fields
+            .get("egress")
+            .and_then(|cursor| cursor.mapping(&["routes"], EGRESS_RETIRED))
+        {
+            bottle.routes = egress
+                .get("routes")
+                .map(|cursor| route::walk(&cursor))
+                .unwrap_or_default();
+        }
+        if let Some(git) = fields
+            .get("git")
+            .and_then(|cursor| cursor.mapping(&["remotes"], &[]))
+        {
+            bottle.remotes = git
+                .get("remotes")
+                .map(|cursor| git::walk(&cursor))
+                .unwrap_or_default();
+        }
+        if let Some(cursor) = fields.get("pipelock") {
+            bottle.pipelock = pipelock(&cursor);
+        }
+        Some(bottle)
+    }
+}
+
+fn pipelock(cursor: &Cursor<'_>) -> Pipelock {
+    let Some(fields) = cursor.mapping(&["engine", "extra_ca", "image"], &[]) else {
+        return Pipelock::default();
+    };
+    if let Some(engine) = fields.get("engine")
+        && let Some(text) = engine.text()
+        && text != "builtin"
+    {
+        engine.complain("the one engine of this version is `builtin`; leave it out");
+    }
+    if let Some(image) = fields.get("image") {
+        image.complain("a pipelock image has no place in this version yet; leave it out");
+    }
+    let extra_ca = fields.get("extra_ca").and_then(|cursor| {
+        let path = cursor.text()?;
+        if path.is_empty() || path.contains('\0') {
+            cursor.complain("names no file");
+            return None;
+        }
+        Some(cursor.at(path.to_owned()))
+    });
+    Pipelock { extra_ca }
+}
