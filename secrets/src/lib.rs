@@ -1,1 +1,17 @@
-//! Under construction in this commit series.
+//! Finding secrets in bytes.
+//!
+//! Detectors that are usable each on its own:
+//!
+//! * [`known`] finds *given* values, such as the credentials that a guard injects, in any of the forms that an
+//!   ordinary program would turn them into. It has no false alarms and needs no format.
+//!
+//! The crate refuses to do input and output, to know what a request is, and to decide what becomes of a
+//! finding. It never puts a secret's value into a finding, an error or a `Debug` form.
+
+#![forbid(unsafe_code)]
+
+mod byte_table;
+pub mod hold_back;
+pub mod known;
+
+pub use hold_back::HoldBack;

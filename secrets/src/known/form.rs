@@ -1,0 +1,63 @@
+//! In which form a known value was found: what a finding may say of it.
+
+use std::fmt;
+
+/// How the value's bytes were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// the bytes themselves
+    Raw,
+    /// base64 with `+` and `/`
+    Base64,
+    /// base64 with `-` and `_`
+    Base64Url,
+    /// base32 (RFC 4648 §6) in either case
+    Base32,
+    /// hexadecimal in any mix of cases
+    Hex,
+}
+
+/// How the stream was read when the encoding appeared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reading {
+    /// as it stands
+    Plain,
+    /// with percent-encoding undone
+    Percent,
+    /// with percent-encoding undone twice
+    DoublePercent,
+    /// with JSON and JavaScript escapes undone
+    Escaped,
+    /// with percent-encoding, escapes of any depth and HTML character references undone, and without white space
+    Unwrapped,
+    /// with hexadecimal digits in lower case
+    CaseFolded,
+}
+
+/// The form of one finding: an encoding, and how the stream had to be read to see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// how the value was written
+    pub encoding: Encoding,
+    /// what had to be undone first
+    pub reading: Reading,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.encoding {
+            Encoding::Raw => "raw",
+            Encoding::Base64 => "base64",
+            Encoding::Base64Url => "base64url",
+            Encoding::Base32 => "base32",
+            Encoding::Hex => "hex",
+        })?;
+        f.write_str(match self.reading {
+            Reading::Plain | Reading::CaseFolded => "",
+            Reading::Percent => ", percent-encoded",
+            Reading::DoublePercent => ", percent-encoded twice",
+            Reading::Escaped => ", escaped",
+            Reading::Unwrapped => ", escaped or broken over lines",
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! Undoing the ways of writing that may touch any byte of a stream, one byte at a time.
+//!
+//! A [`Unescape`] is fed bytes and answers with the bytes that they stand for. It keeps at most one unfinished
+//! escape; what turns out to be none is given back as it stood. It never refuses anything: a broken escape is
+//! ordinary text.
+
+use super::form::Reading;
+
+/// The longest unfinished escape: a surrogate pair, `\ud83d\ude00`.
+const LONGEST: usize = 12;
+
+/// One byte of a reading, with the raw bytes that it stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) byte: u8,
+    /// Offset of the first raw byte.
+    pub(super) start: u64,
+    /// Offset behind the last raw byte.
+    pub(super) end: u64,
+    /// Written as itself.
+    pub(super) literal: bool,
+}
+
+/// What an unfinished escape has turned out to be.
+enum Verdict {
+    /// More bytes decide.
+    Open,
+    /// Its first byte is itself; the others are looked at again.
+    Literal,
+    /// Its first byte stands for nothing; the others are looked at again.
+    Nothing,
+    /// All of it stands for these bytes.
+    Bytes([u8; 4], usize),
+}
+
+/// The state of one reading of a stream.
+#[derive(Clone)]
+pub(super) struct Unescape {
+    reading: Reading,
+    open: Vec<Seen>,
+}
+
+// === impl Unescape ===
+
+impl Unescape {
+    pub(super) fn new(reading: Reading) -> Self {
+        Self {
+            reading,
+            open: Vec::new(),
+        }
+    }
+
+    /// Whether `byte`, with no escape open, is anything but itself in this reading.
+    #[inline]
+    pub(super) fn is_special(&self, byte: u8) -> bool {
+        match self.reading {
+            Reading::Plain => false,
+            Reading::Percent | Reading::DoublePercent => byte == b'%',
+            Reading::Escaped => byte == b'\\',
+            Reading::Unwrapped => matches!(byte, b'%' | b'\\' | b'&' | b' ' | b'\t' | b'\r' | b'\n'),
+            Reading::CaseFolded => matches!(byte, b'A'..=b'F'),
+        }
+    }
+
+    /// Offset of the first raw byte of the unfinished escape.
+    pub(super) fn open_since(&self) -> Option<u64> {
+        self.open.first().map(|seen| seen.start)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
+    }
+
+    /// Takes the next byte and hands out what it settles.
+    #[inline]
+    pub(super) fn push(&mut self, seen: Seen, mut out: impl FnMut(Seen)) {
+        if self.open.is_empty() && !self.is_special(seen.byte) {
+            out(seen);
+            return;
+        }
+        self.open.push(seen);
+        self.settle(&mut out);
+    }
+
+    /// The stream is over: an unfinished escape was none.
+    pub(super) fn finish(&mut self, mut out: impl FnMut(Seen)) {
+        while !self.open.is_empty() {
+            out(self.open.remove(0));
+            self.settle(&mut out);
+        }
+    }
+
+    fn settle(&mut self, out: &mut impl FnMut(Seen)) {
+        while let (Some(&first), Some(&last)) = (self.open.first(), self.open.last()) {
+            match self.verdict() {
+                Verdict::Open => return,
+                Verdict::Literal => {
+                    self.open.remove(0);
+                    out(first);
+                }
+                Verdict::Nothing => {
+                    self.open.remove(0);
+                }
+                Verdict::Bytes(bytes, count) => {
+                    self.open.clear();
+                    for &byte in bytes.iter().take(count) {
+                        out(Seen {
+                            byte,
+                            start: first.start,
+                            end: last.end,
+                            literal: false,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let mut text = [0u8; LONGEST];
+        for (slot, seen) in text.iter_mut().zip(&self.open) {
+            *slot = seen.byte;
+        }
+        let text = text.get(..self.open.len()).unwrap_or(&text);
+        let Some(&first) = text.first() else {
+            return Verdict::Literal;
+        };
+        let unwrapped = self.reading == Reading::Unwrapped;
+        match first {
+            _ if !self.is_special(first) => Verdict::Literal,
+            b'%' => self.but_white_space(percent(text)),
+            // Quoting a quoted text doubles its backslashes; however many there are, the last one counts.
+            b'\\' if unwrapped && text.get(1) == Some(&b'\\') => Verdict::Nothing,
+            b'\\' => self.but_white_space(backslash(text)),
+            b'&' => self.but_white_space(character_reference(text)),
+            b'A'..=b'F' => Verdict::Bytes([first.to_ascii_lowercase(), 0, 0, 0], 1),
+            _ => Verdict::Nothing,
+        }
+    }
+
+    /// White space is dropped however it is written, if it is dropped at all.
+    fn but_white_space(&self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Bytes([b' ' | b'\t' | b'\r' | b'\n', ..], 1) if self.reading == Reading::Unwrapped => {
+                Verdict::Bytes([0; 4], 0)
+            }
+            other => other,
+        }
+    }
+}
+
+fn one(byte: u8) -> Verdict {
+    Verdict::Bytes([byte, 0, 0, 0], 1)
+}
+
+fn character(code: u32) -> Verdict {
+    let mut bytes = [0; 4];
+    char::from_u32(code).map_or(Verdict::Literal, |c| {
+        let count = c.encode_utf8(&mut bytes).len();
+        Verdict::Bytes(bytes, count)
+    })
+}
+
+/// The number that `digits` write, if they are all digits of `radix`.
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    digits.iter().try_fold(0u32, |sum, &digit| {
+        let digit = char::from(digit).to_digit(radix)?;
+        sum.checked_mul(radix)?.checked_add(digit)
+    })
+}
+
+fn percent(text: &[u8]) -> Verdict {
+    hexadecimal(text.get(1..).unwrap_or_default(), 2, |code| {
+        one(u8::try_from(code).unwrap_or_default())
+    })
+}
+
+/// `count` hexadecimal digits, which may not all be there yet.
+fn hexadecimal(digits: &[u8], count: usize, then: impl Fn(u32) -> Verdict) -> Verdict {
+    match number(digits, 16) {
+        None => Verdict::Literal,
+        Some(_) if digits.len() < count => Verdict::Open,
+        Some(code) => then(code),
+    }
+}
+
+/// JSON's escapes and the `\xHH` of JavaScript, Python and C.
+fn backslash(text: &[u8]) -> Verdict {
+    let Some((&kind, rest)) = text.get(1..).and_then(<[u8]>::split_first) else {
+        return Verdict::Open;
+    };
+    match kind {
+        b'"' | b'\\' | b'/' | b'\'' => one(kind),
+        b'n' => one(b'\n'),
+        b'r' => one(b'\r'),
+        b't' => one(b'\t'),
+        b'x' => hexadecimal(rest, 2, character),
+        b'u' => {
+            let high = rest.get(..4).and_then(|digits| number(digits, 16));
+            match high {
+                Some(high @ 0xd800..0xdc00) => low_surrogate(high, rest.get(4..).unwrap_or_default()),
+                _ => hexadecimal(rest, 4, character),
+            }
+        }
+        _ => Verdict::Literal,
+    }
+}
+
+fn low_surrogate(high: u32, text: &[u8]) -> Verdict {
+    let (lead, digits) = text.split_at(text.len().min(2));
+    if !b"\\u".starts_with(lead) {
+        return Verdict::Literal;
+    }
+    hexadecimal(digits, 4, |low| match low {
+        0xdc00..0xe000 => character(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)),
+        _ => Verdict::Literal,
+    })
+}
+
+/// `&amp;`, `&#43;`, `&#x2B;`: the references that HTML and XML writers use for characters of a credential.
+fn character_reference(text: &[u8]) -> Verdict {
+    let name = text.get(1..).unwrap_or_default();
+    let Some((b';', name)) = name.split_last() else {
+        let goes_on = name
+            .iter()
+            .all(|&byte| byte == b'#' || byte.is_ascii_alphanumeric());
+        return if goes_on && text.len() < LONGEST - 2 {
+            Verdict::Open
+        } else {
+            Verdict::Literal
+        };
+    };
+    match name {
+        b"amp" => one(b'&'),
+        b"lt" => one(b'<'),
+        b"gt" => one(b'>'),
+        b"quot" => one(b'"'),
+        b"apos" => one(b'\''),
+        [b'#', b'x' | b'X', digits @ ..] if !digits.is_empty() => {
+            number(digits, 16).map_or(Verdict::Literal, character)
+        }
+        [b'#', digits @ ..] if !digits.is_empty() => number(digits, 10).map_or(Verdict::Literal, character),
+        _ => Verdict::Literal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(reading: Reading, text: &[u8]) -> Vec<u8> {
+        let mut state = Unescape::new(reading);
+        let mut out = Vec::new();
+        for (at, &byte) in (0u64..).zip(text) {
+            state.push(
+                Seen {
+                    byte,
+                    start: at,
+                    end: at + 1,
+                    literal: true,
+                },
+                |seen| out.push(seen.byte),
+            );
+        }
+        state.finish(|seen| out.push(seen.byte));
+        out
+    }
+
+    #[test]
+    fn percent_encoding_is_undone_once_and_broken_escapes_stay() {
+        assert_eq!(
+            read(Reading::Percent, b"a%2Fb%2fc%252f%zz%%41%4"),
+            b"a/b/c%2f%zz%A%4"
+        );
+    }
+
+    #[test]
+    fn json_escapes_are_undone() {
+        assert_eq!(
+            read(Reading::Escaped, br#"\"a\/\u002b\\n\n\q\u00g0\x41"#),
+            b"\"a/+\\n\n\\q\\u00g0A"
+        );
+        assert_eq!(read(Reading::Escaped, br"\ud83d\ude00\u00e9"), "😀é".as_bytes());
+        assert_eq!(read(Reading::Escaped, br"\ud83dx"), br"\ud83dx");
+    }
+
+    #[test]
+    fn the_unwrapped_reading_drops_white_space_in_every_writing_and_resolves_references() {
+        assert_eq!(
+            read(
+                Reading::Unwrapped,
+                b"a \r\n\tb\\nc%0D%0a&#10;\\\\\\nd\\\\/e&#43;&#x2b;&amp;&x;%41&nope"
+            ),
+            b"abcd/e++&&x;A&nope"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_reading_panics_or_reports_a_span_that_goes_backwards(
+            text in prop::collection::vec(prop::sample::select(b"%\\&#ux;2dDc8n \nA".to_vec()), 0..60)
+        ) {
+            for reading in [Reading::Percent, Reading::Escaped, Reading::Unwrapped, Reading::CaseFolded] {
+                let mut state = Unescape::new(reading);
+                let mut last = 0;
+                let mut spans = Vec::new();
+                for (at, &byte) in (0u64..).zip(&text) {
+                    state.push(Seen { byte, start: at, end: at + 1, literal: true }, |seen| spans.push(seen));
+                    prop_assert!(state.open.len() < LONGEST);
+                }
+                state.finish(|seen| spans.push(seen));
+                for seen in spans {
+                    prop_assert!(seen.start >= last && seen.end > seen.start && seen.end <= text.len() as u64);
+                    last = seen.start;
+                }
+            }
+        }
+    }
+}
