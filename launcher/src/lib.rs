@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod naming;
 pub mod plan;
 pub mod printer;
+pub mod session;
 
 use clap::Parser as _;
 use std::process::ExitCode;
