@@ -11,7 +11,7 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 GUARDS := egress
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build images install uninstall engine clean
+.PHONY: help demo test lint build images bench peers install uninstall engine clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,6 +42,18 @@ build: ## compile everything that is installed, and the fixtures of tests and de
 
 images: engine build ## build the guards' images and the small agent image
 	BOTTLE_HOME="$(CURDIR)/target/images-home" $(BUILT)/bin/bottle images build
+
+bench: build peers ## proxies side by side in one run (as root): ours, a blind tunnel, hudsucker, mitmproxy; about five minutes
+	install -d target/bench
+	$(BUILT)/fixtures/fixtures bench --results target/bench/proxies.json
+
+# What ours is compared with. A peer that cannot be installed here is left out of the table.
+peers:
+	install -d $(BUILT)/fixtures
+	-cargo build --manifest-path tests/peers/hudsucker/Cargo.toml --release --target-dir target/peers \
+	  && install -m 755 target/peers/release/peer-hudsucker $(BUILT)/fixtures/
+	-test -x $(BUILT)/fixtures/mitmproxy/bin/mitmdump || (python3 -m venv $(BUILT)/fixtures/mitmproxy \
+	  && $(BUILT)/fixtures/mitmproxy/bin/pip install --quiet mitmproxy)
 
 install: build ## put `bottle` and its guards under PREFIX (default ~/.local)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/libexec/bottle/$(ARCH)"

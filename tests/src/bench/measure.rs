@@ -26,7 +26,7 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// One round of every measure with one peer, which is started for it and ended after it.
-pub async fn round(kind: Kind, files: &Files, extent: Extent, round: usize) -> anyhow::Result<Figures> {
+pub async fn round(kind: Kind, files: &Files, extent: &Extent, round: usize) -> anyhow::Result<Figures> {
     let peer = Peer::start(kind, files, extent.rounds)?;
     let client = Client::new(peer.address, files)?;
     let mut figures = Figures::new();

@@ -23,12 +23,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How much is done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Extent {
     /// Interleaved rounds; the median of them is reported.
     pub rounds: usize,
     /// Requests of one throughput measure of a fast peer.
     pub requests: usize,
+    /// Names of the peers to measure; empty: all that are there.
+    pub only: Vec<String>,
 }
 
 /// The domain under which every benchmark host lies.
@@ -88,7 +90,7 @@ impl Files {
 }
 
 /// Sets up, and runs the load inside the namespace; the load prints the table.
-pub fn run(extent: Extent, results: &Path) -> anyhow::Result<()> {
+pub fn run(extent: &Extent, results: &Path) -> anyhow::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         anyhow::bail!("the benchmark makes network namespaces, which needs root");
     }
@@ -116,6 +118,7 @@ pub fn run(extent: Extent, results: &Path) -> anyhow::Result<()> {
         "--requests",
         &extent.requests.to_string(),
     ]);
+    load.args(extent.only.iter().map(|name| format!("--only={name}")));
     load.env("BOTTLE_TEST_PREFIX", prefix.path());
     let ended = load.status().context("running the load");
     let _ = origin.kill();
@@ -128,7 +131,7 @@ pub fn run(extent: Extent, results: &Path) -> anyhow::Result<()> {
 /// The load itself, inside the namespace: every peer in turn, then again.
 pub async fn load(
     files: &Files,
-    extent: Extent,
+    extent: &Extent,
     results: &Path,
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
@@ -152,6 +155,13 @@ pub async fn load(
                 kind.name()
             ));
         }
+    }
+    kinds.retain(|kind| extent.only.is_empty() || extent.only.iter().any(|name| name == kind.name()));
+    let origin = (namespaces::ORIGIN, 443);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while let Err(error) = std::net::TcpStream::connect(origin) {
+        anyhow::ensure!(std::time::Instant::now() < deadline, "the origin does not listen: {error}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let mut report = report::Report::default();
     for round in 0..extent.rounds {

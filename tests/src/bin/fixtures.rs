@@ -25,6 +25,9 @@ enum What {
         /// Requests of one throughput measure
         #[arg(long, default_value_t = 20_000)]
         requests: usize,
+        /// Only this peer; may be given several times
+        #[arg(long)]
+        only: Vec<String>,
         /// Where the figures go as JSON
         #[arg(long)]
         results: PathBuf,
@@ -38,6 +41,8 @@ enum What {
         rounds: usize,
         #[arg(long)]
         requests: usize,
+        #[arg(long)]
+        only: Vec<String>,
         #[arg(long)]
         results: PathBuf,
     },
@@ -83,17 +88,31 @@ fn main() -> ExitCode {
         What::Bench {
             rounds,
             requests,
+            only,
             results,
-        } => bench::run(Extent { rounds, requests }, &results).map(|()| true),
+        } => bench::run(
+            &Extent {
+                rounds,
+                requests,
+                only,
+            },
+            &results,
+        )
+        .map(|()| true),
         What::BenchLoad {
             files,
             rounds,
             requests,
+            only,
             results,
         } => {
-            let extent = Extent { rounds, requests };
+            let extent = Extent {
+                rounds,
+                requests,
+                only,
+            };
             let mut say = |line: &str| println!("{line}");
-            block_on(bench::load(&Files::at(&files), extent, &results, &mut say)).map(|()| true)
+            block_on(bench::load(&Files::at(&files), &extent, &results, &mut say)).map(|()| true)
         }
         What::BenchOrigin { listen, files } => {
             block_on(bench::origin::serve(listen, &Files::at(&files))).map(|()| true)
