@@ -116,6 +116,12 @@ impl Host {
     }
 }
 
+impl From<DnsName> for Host {
+    fn from(name: DnsName) -> Self {
+        Host::Dns(name)
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -55,6 +55,20 @@ impl Released {
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
         self.pieces.pop_front()
     }
+
+    /// Puts back what was popped last.
+    pub(crate) fn unpop(&mut self, data: Bytes) {
+        self.pieces.push_front(data);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Nothing of it leaves any more.
+    pub(crate) fn discard(&mut self) {
+        self.pieces.clear();
+    }
 }
 
 impl Iterator for Released {

@@ -4,20 +4,49 @@
 //! certificates minted per host, insists that CONNECT, SNI and `Host` name the same place, and has no code
 //! that tunnels bytes it has not understood.
 
+mod activity;
+pub mod address;
+mod agent;
+mod answer;
 pub mod authority;
+mod body;
+pub mod certificates;
+mod chunk;
+mod connect;
+mod core;
+mod detect;
+mod dial;
+mod exchange;
+mod flow;
+mod forward;
+mod gate;
 mod head;
+mod headers;
 pub mod inspect;
 pub mod limits;
+pub mod listen;
 pub mod policy;
+mod pool;
+mod proxy;
 pub mod refusal;
+mod request;
+mod stream;
 mod target;
+pub mod trust;
+mod tunnel;
 pub mod upstream;
 
+pub use address::{AddressRules, ForbiddenAddress, interface_networks};
 pub use authority::{Authority, AuthorityError, DnsName, Host};
+pub use certificates::{CertificateAuthority, CertificateError};
 pub use inspect::{Cut, Inspector, Released};
+pub use limits::{Limits, Timeouts};
+pub use listen::{ListenAddress, ListenError, Listener};
 pub use policy::{
     BodyLength, ConnectPlan, ConnectRequest, ConnectionId, Denial, Ended, Forward, LocalResponse, Outcome,
     Permit, Policy, RequestHead, Verdict, WayIn,
 };
+pub use proxy::Proxy;
 pub use refusal::{Reason, Refusal};
-pub use upstream::{AddressRules, Dialer, ProxyAddress, Upstream};
+pub use trust::TrustError;
+pub use upstream::{Dialer, ProxyAddress, Resolve, Resolving, SystemResolver, Upstream};

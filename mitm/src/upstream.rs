@@ -1,15 +1,21 @@
-//! How a host is dialled and whom to trust there.
+//! How a host is dialled and whom to trust there: values that the policy makes once and names per request.
 
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ipnet::IpNet;
 use rustls::ClientConfig;
 
-use crate::authority::Authority;
+use crate::address::AddressRules;
+use crate::authority::{Authority, DnsName};
 
-/// One way of dialling and trusting. Connections are pooled per value.
+/// One way of dialling and trusting. Connections are pooled per value, so make one per way and keep it, also
+/// across reloads; one that is dropped lets its pooled connections run out.
 #[derive(Debug)]
 pub struct Upstream {
     /// Distinguishes this value in the pool's key.
@@ -23,26 +29,44 @@ pub struct Upstream {
 #[derive(Clone, Debug)]
 pub enum Dialer {
     /// Straight there, to checked addresses only.
-    Direct(AddressRules),
+    Direct {
+        rules: AddressRules,
+        resolver: Arc<dyn Resolve>,
+    },
     /// By CONNECT through another proxy (plain HTTP: in absolute form), which resolves the name.
     ThroughProxy(ProxyAddress),
 }
 
-/// Where an upstream proxy listens.
+/// Where an upstream proxy listens. It is the operator's choice, so no address rules apply to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyAddress {
     Unix(PathBuf),
     Tcp(Authority),
 }
 
-/// What an address must be like before it is dialled. Without rules, only public unicast addresses are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressRules {
-    /// Networks that this upstream may be in although they are not public.
-    pub permitted: Vec<IpNet>,
-    /// Networks that nothing permits (the guard's own).
-    pub never: Vec<IpNet>,
+/// What [`Resolve::resolve`] returns.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
+
+/// Finds the addresses of a name. Asked once per new connection; what it says is checked and then dialled,
+/// and not asked again, so an answer that changes in between changes nothing.
+pub trait Resolve: fmt::Debug + Send + Sync + 'static {
+    fn resolve<'a>(&'a self, name: &'a DnsName) -> Resolving<'a>;
 }
+
+/// The operating system's resolver.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve<'a>(&'a self, name: &'a DnsName) -> Resolving<'a> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+// === impl Upstream ===
 
 impl Upstream {
     pub fn new(dialer: Dialer, tls: Arc<ClientConfig>) -> Arc<Self> {
@@ -52,5 +76,21 @@ impl Upstream {
             dialer,
             tls,
         })
+    }
+
+    /// Straight to the host, by the system's resolver.
+    pub fn direct(rules: AddressRules, tls: Arc<ClientConfig>) -> Arc<Self> {
+        Self::new(
+            Dialer::Direct {
+                rules,
+                resolver: Arc::new(SystemResolver),
+            },
+            tls,
+        )
+    }
+
+    /// Through another proxy.
+    pub fn through_proxy(proxy: ProxyAddress, tls: Arc<ClientConfig>) -> Arc<Self> {
+        Self::new(Dialer::ThroughProxy(proxy), tls)
     }
 }

@@ -1,0 +1,277 @@
+//! One agent connection: its first head, CONNECT, and the requests that follow on either leg.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::Activity;
+use crate::answer::{self, ESTABLISHED};
+use crate::authority::Authority;
+use crate::connect::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::core::Core;
+use crate::gate::{Gate, Stop};
+use crate::head::{ConnectHead, HeadError, Leg};
+use crate::policy::{ConnectPlan, ConnectRequest, ConnectionId, Policy, WayIn};
+use crate::refusal::Refusal;
+use crate::request::AgentLeg;
+use crate::stream::{Rewound, Stream};
+use crate::tunnel::{Intercepted, intercept};
+
+/// Serves one accepted connection to its end.
+pub(crate) async fn serve<P: Policy>(
+    core: Arc<Core<P>>,
+    stream: Stream,
+    connection: ConnectionId,
+    draining: CancellationToken,
+) {
+    let activity = Activity::new();
+    let limits = &core.limits;
+    let mut gate = Gate::new(
+        stream,
+        Leg::Plain,
+        limits.head_bytes,
+        limits.timeouts.head,
+        Arc::clone(&activity),
+    );
+    tokio::select! {
+        biased;
+        first = gate.first_head() => {
+            if !matches!(first, Ok(true)) {
+                return;
+            }
+        }
+        () = draining.cancelled() => return,
+    }
+    let mut stop = gate.take_stop();
+    if stop.is_none() {
+        let leg = AgentLeg::plain(Arc::clone(&core), connection, Arc::clone(&activity));
+        gate = serve_http1(gate, leg, &draining).await;
+        stop = gate.take_stop();
+    }
+    let (mut stream, unread) = gate.into_parts();
+    match stop {
+        None => {}
+        Some(Stop::Refused(error)) => {
+            answer_refused_head(&core, &mut stream, connection, None, &error).await;
+        }
+        Some(Stop::Connect(head)) => {
+            let stream = Rewound::new(unread, stream);
+            serve_connect(core, stream, connection, head, activity, draining).await;
+        }
+    }
+}
+
+/// Answers a head that the gate refused.
+async fn answer_refused_head<P: Policy, IO: AsyncRead + AsyncWrite + Unpin>(
+    core: &Core<P>,
+    io: &mut IO,
+    connection: ConnectionId,
+    tunnel: Option<&Authority>,
+    error: &HeadError,
+) {
+    let answer = core.refuse(&Refusal {
+        reason: error.reason,
+        detail: &error.detail,
+        connection,
+        way_in: tunnel.map(|_| WayIn::TunnelHttp1),
+        authority: tunnel,
+        method: error.method.as_ref(),
+        target: error.target.as_deref(),
+        admitted: false,
+        answerable: true,
+    });
+    answer::answer_and_close(io, &answer).await;
+}
+
+// === CONNECT ===
+
+async fn serve_connect<P: Policy>(
+    core: Arc<Core<P>>,
+    mut stream: Rewound<Stream>,
+    connection: ConnectionId,
+    head: ConnectHead,
+    activity: Arc<Activity>,
+    draining: CancellationToken,
+) {
+    let ConnectHead { authority, headers } = head;
+    let http2 = match decide_connect(&core, connection, &authority, &headers) {
+        Ok(ConnectPlan::Intercept { http2 }) => http2,
+        Err(denial) => {
+            tracing::debug!(
+                connection = connection.0,
+                denied = denial.logged,
+                "CONNECT denied by the policy"
+            );
+            return answer::answer_and_close(&mut stream, &denial.told_agent).await;
+        }
+    };
+    if stream.write_all(ESTABLISHED).await.is_err() {
+        return;
+    }
+    let Some(Intercepted { stream, http2 }) = intercept(&core, stream, connection, &authority, http2).await
+    else {
+        return;
+    };
+    let Some(leg) = AgentLeg::tunnel(
+        Arc::clone(&core),
+        connection,
+        Arc::clone(&activity),
+        authority.clone(),
+        http2,
+    ) else {
+        return;
+    };
+    if http2 {
+        return serve_http2(stream, leg, &draining).await;
+    }
+    let limits = &core.limits;
+    let gate = Gate::new(
+        stream,
+        Leg::Tunnel,
+        limits.head_bytes,
+        limits.timeouts.head,
+        activity,
+    );
+    let mut gate = serve_http1(gate, leg, &draining).await;
+    match gate.take_stop() {
+        Some(Stop::Refused(error)) => {
+            let (mut stream, _) = gate.into_parts();
+            answer_refused_head(&core, &mut stream, connection, Some(&authority), &error).await;
+        }
+        // The gate judges CONNECT on either leg; inside a tunnel it leads nowhere.
+        Some(Stop::Connect(_)) => {
+            let error = HeadError::new(
+                crate::refusal::Reason::MethodNotSupported,
+                "CONNECT inside a CONNECT tunnel is not supported",
+            );
+            let (mut stream, _) = gate.into_parts();
+            answer_refused_head(&core, &mut stream, connection, Some(&authority), &error).await;
+        }
+        None => {}
+    }
+}
+
+fn decide_connect<P: Policy>(
+    core: &Core<P>,
+    connection: ConnectionId,
+    authority: &Authority,
+    headers: &HeaderMap,
+) -> Result<ConnectPlan, crate::policy::Denial> {
+    core.policy.connect(&ConnectRequest {
+        connection,
+        authority,
+        headers,
+    })
+}
+
+// === requests ===
+
+/// Serves HTTP/1 until either side ends it, and hands back the gate, which knows why.
+async fn serve_http1<P: Policy, IO>(
+    gate: Gate<IO>,
+    leg: Arc<AgentLeg<P>>,
+    draining: &CancellationToken,
+) -> Gate<IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::clone(&leg.activity);
+    let keep_alive = leg.core.limits.timeouts.keep_alive;
+    let service = service_fn(move |request| {
+        let leg = Arc::clone(&leg);
+        async move { Ok::<_, Infallible>(leg.handle(request).await) }
+    });
+    // Head time-outs, sizes and idle connections are the gate's and the driver's; hyper sets no timer.
+    let mut served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(gate), service);
+    drive(
+        &mut served,
+        |served| Pin::new(served).graceful_shutdown(),
+        &activity,
+        keep_alive,
+        draining,
+    )
+    .await;
+    served.into_parts().io.into_inner()
+}
+
+async fn serve_http2<P: Policy, IO>(io: IO, leg: Arc<AgentLeg<P>>, draining: &CancellationToken)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::clone(&leg.activity);
+    let keep_alive = leg.core.limits.timeouts.keep_alive;
+    let head_bytes = u32::try_from(leg.core.limits.head_bytes).unwrap_or(u32::MAX);
+    let streams = leg.core.limits.streams;
+    let service = service_fn(move |request| {
+        let leg = Arc::clone(&leg);
+        async move { Ok::<_, Infallible>(leg.handle(request).await) }
+    });
+    let mut served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(streams)
+        .max_header_list_size(head_bytes)
+        .serve_connection(TokioIo::new(io), service);
+    drive(
+        &mut served,
+        |served| Pin::new(served).graceful_shutdown(),
+        &activity,
+        keep_alive,
+        draining,
+    )
+    .await;
+}
+
+/// Runs a connection; ends it gently when the proxy drains or when it had no request for too long.
+async fn drive<C, E>(
+    served: &mut C,
+    end_gently: impl Fn(&mut C),
+    activity: &Activity,
+    keep_alive: Duration,
+    draining: &CancellationToken,
+) where
+    C: Future<Output = Result<(), E>> + Unpin,
+    E: std::fmt::Display,
+{
+    let mut idle = pin!(tokio::time::sleep(keep_alive));
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut *served => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "agent connection ended");
+                }
+                return;
+            }
+            () = draining.cancelled(), if !ending => {
+                ending = true;
+                end_gently(served);
+            }
+            () = &mut idle, if !ending => {
+                let rest = activity.idle_for().map_or(keep_alive, |idle| keep_alive.saturating_sub(idle));
+                if rest.is_zero() {
+                    ending = true;
+                    end_gently(served);
+                } else {
+                    idle.set(tokio::time::sleep(rest));
+                }
+            }
+        }
+    }
+}

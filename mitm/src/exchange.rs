@@ -1,0 +1,128 @@
+//! What the two directions of one admitted request share, and the one report of its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+
+use crate::policy::{Denial, Ended, Outcome, Permit};
+
+/// Why a request's body did not get through whole.
+#[derive(Debug)]
+pub(crate) enum RequestFailure {
+    /// The inspector cut it.
+    Cut(Denial),
+    /// It did not arrive whole, or too slowly.
+    Broke(String),
+}
+
+/// The request's side, as the response's side sees it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    started: Instant,
+    bytes_up: AtomicU64,
+    /// Milliseconds from `started` to the last piece of the body.
+    progressed: AtomicU64,
+    request_over: AtomicBool,
+    failure: Mutex<Option<RequestFailure>>,
+}
+
+impl Exchange {
+    pub(crate) fn new(started: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            started,
+            bytes_up: AtomicU64::new(0),
+            progressed: AtomicU64::new(0),
+            request_over: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        })
+    }
+
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.bytes_up.fetch_add(bytes, Ordering::Relaxed);
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.progressed.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// How long ago the last piece of the request's body was sent.
+    pub(crate) fn since_progress(&self) -> Duration {
+        let progressed = Duration::from_millis(self.progressed.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(progressed)
+    }
+
+    /// The body was sent whole, or no one sends it any more.
+    pub(crate) fn request_over(&self) {
+        self.request_over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_request_over(&self) -> bool {
+        self.request_over.load(Ordering::Acquire)
+    }
+
+    /// Only the first failure counts: what follows is its consequence.
+    pub(crate) fn fail(&self, failure: RequestFailure) {
+        self.failure.lock().get_or_insert(failure);
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<RequestFailure> {
+        self.failure.lock().take()
+    }
+}
+
+/// Holds the permit and reports the end exactly once, whatever happens: a ticket that is dropped says that the
+/// agent left, which is the only way in which one is dropped.
+pub(crate) struct Ticket<P: Permit> {
+    permit: Option<P>,
+    exchange: Arc<Exchange>,
+    status: Option<StatusCode>,
+    bytes_down: u64,
+}
+
+impl<P: Permit> Ticket<P> {
+    pub(crate) fn new(permit: P, exchange: Arc<Exchange>) -> Self {
+        Self {
+            permit: Some(permit),
+            exchange,
+            status: None,
+            bytes_down: 0,
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// The permit, while the request is not over.
+    pub(crate) fn permit(&mut self) -> Option<&mut P> {
+        self.permit.as_mut()
+    }
+
+    /// What the agent is answered.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(crate) fn received(&mut self, bytes: u64) {
+        self.bytes_down += bytes;
+    }
+
+    pub(crate) fn end(&mut self, ended: Ended) {
+        if let Some(permit) = self.permit.take() {
+            permit.finished(Outcome {
+                status: self.status,
+                bytes_up: self.exchange.bytes_up.load(Ordering::Relaxed),
+                bytes_down: self.bytes_down,
+                duration: self.exchange.started.elapsed(),
+                ended,
+            });
+        }
+    }
+}
+
+impl<P: Permit> Drop for Ticket<P> {
+    fn drop(&mut self) {
+        self.end(Ended::AgentGone);
+    }
+}

@@ -1,0 +1,332 @@
+//! Sending one admitted request on, and its answer back.
+//!
+//! The only way in is with a [`Forward`], which only the policy's `admit` makes: what was not decided cannot be
+//! sent. From here on the permit's ticket reports the end, however it comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header;
+use http::uri::{self, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use crate::activity::UnderWay;
+use crate::authority::Authority;
+use crate::body::{RequestBody, ResponseBody};
+use crate::connect::connect;
+use crate::core::Core;
+use crate::dial::DialError;
+use crate::exchange::{Exchange, RequestFailure, Ticket};
+use crate::headers;
+use crate::policy::{Ended, Forward, LocalResponse, Permit, Policy, RequestHead};
+use crate::pool::{Key, Lease, Sender};
+use crate::refusal::{Reason, Refusal};
+use crate::upstream::{Dialer, Upstream};
+
+/// How often a request that no upstream has seen is tried on another pooled connection before a new one is
+/// made for it.
+const STALE_CONNECTIONS: usize = 3;
+
+/// How the request is written upstream.
+pub(crate) struct Route<'a> {
+    pub(crate) tls: bool,
+    /// The value of `Host`.
+    pub(crate) host_header: &'a HeaderValue,
+    /// The same for HTTP/2 and for the absolute form.
+    pub(crate) uri_authority: &'a uri::Authority,
+}
+
+/// An admitted request, in parts, for it may have to be written in another protocol's form on a second try.
+struct Outgoing {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+    body: RequestBody,
+}
+
+/// Why there is no response to forward.
+enum Failed {
+    Refused { reason: Reason, detail: String },
+    RequestCut(crate::policy::Denial),
+}
+
+/// Forwards. The answer is the upstream's, or one that the policy shaped for what went wrong.
+pub(crate) async fn forward<P: Policy>(
+    core: &Core<P>,
+    forward: Forward<P::Permit>,
+    head: RequestHead,
+    headers: HeaderMap,
+    body: Incoming,
+    route: Route<'_>,
+    under_way: UnderWay,
+) -> Response<ResponseBody<P::Permit>> {
+    let Forward { mut permit, upstream } = forward;
+    let idle = core.limits.timeouts.idle;
+    let exchange = Exchange::new(head.received);
+    let inspector = permit.request_inspector();
+    let mut ticket = Ticket::new(permit, Arc::clone(&exchange));
+    let body = RequestBody::new(body, inspector, idle, &exchange);
+    let outgoing = Outgoing {
+        method: head.method.clone(),
+        target: head.target.clone(),
+        headers,
+        body,
+    };
+    let exchanged =
+        exchange_with_upstream(core, &upstream, &head.authority, &route, &exchange, outgoing).await;
+    let (response, lease) = match exchanged {
+        Ok(exchanged) => exchanged,
+        Err(failed) => {
+            let answer = answer_failure(core, failed, &head, &mut ticket);
+            return ResponseBody::local(answer, under_way);
+        }
+    };
+    let (mut parts, body) = response.into_parts();
+    headers::strip_response(&mut parts.headers);
+    let inspector = match ticket
+        .permit()
+        .map(|permit| permit.response(parts.status, &mut parts.headers))
+    {
+        Some(Ok(inspector)) => inspector,
+        Some(Err(denial)) => {
+            ticket.answered(denial.told_agent.status());
+            ticket.end(Ended::ResponseDenied {
+                logged: denial.logged,
+            });
+            return ResponseBody::local(denial.told_agent, under_way);
+        }
+        None => None,
+    };
+    ticket.answered(parts.status);
+    let mut response = Response::new(ResponseBody::upstream(
+        body, inspector, idle, ticket, lease, under_way,
+    ));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    response
+}
+
+/// The answer to a request that got no response.
+fn answer_failure<P: Policy>(
+    core: &Core<P>,
+    failed: Failed,
+    head: &RequestHead,
+    ticket: &mut Ticket<P::Permit>,
+) -> LocalResponse {
+    let (answer, ended) = match failed {
+        Failed::RequestCut(denial) => (
+            denial.told_agent,
+            Ended::RequestCut {
+                logged: denial.logged,
+            },
+        ),
+        Failed::Refused { reason, detail } => {
+            let answer = core.refuse(&Refusal {
+                reason,
+                detail: &detail,
+                connection: head.connection,
+                way_in: Some(head.way_in),
+                authority: Some(&head.authority),
+                method: Some(&head.method),
+                target: Some(head.target()),
+                admitted: true,
+                answerable: true,
+            });
+            (answer, Ended::Refused(reason))
+        }
+    };
+    ticket.answered(answer.status());
+    ticket.end(ended);
+    answer
+}
+
+/// Gets a connection, sends, waits for the response's head.
+async fn exchange_with_upstream<P: Policy>(
+    core: &Core<P>,
+    upstream: &Arc<Upstream>,
+    authority: &Authority,
+    route: &Route<'_>,
+    exchange: &Exchange,
+    mut outgoing: Outgoing,
+) -> Result<(Response<Incoming>, Option<Lease>), Failed> {
+    if outgoing.body.defer_head().await.is_err() {
+        return Err(request_failure(exchange).unwrap_or_else(|| Failed::new(Reason::RequestBodyBroke, "")));
+    }
+    let key = Key {
+        upstream: upstream.id,
+        authority: authority.clone(),
+        tls: route.tls,
+    };
+    let absolute = !route.tls && matches!(upstream.dialer, Dialer::ThroughProxy(_));
+    for attempt in 0_usize.. {
+        let pooled = if attempt < STALE_CONNECTIONS {
+            core.pool.take(&key).await
+        } else {
+            None
+        };
+        let reused = pooled.is_some();
+        let mut sender = match pooled {
+            Some(sender) => sender,
+            None => match open(core, upstream, &key).await {
+                Ok(sender) => sender,
+                Err(DialError::Refused { reason, detail }) => return Err(Failed::Refused { reason, detail }),
+                Err(DialError::ProxyAnswered(response)) => return Ok((*response, None)),
+            },
+        };
+        // A request that may be repeated is kept for the moment in which a pooled connection turns out to have
+        // been closed by the upstream just now.
+        let spare = (reused && outgoing.is_repeatable()).then(|| outgoing.repeat());
+        let request = outgoing.into_request(route, sender.is_http2(), absolute)?;
+        let sent =
+            within_head_timeout(core.limits.timeouts.response_head, exchange, sender.send(request)).await;
+        let mut error = match sent {
+            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(Failed::new(
+                    Reason::UpstreamBroke,
+                    "the upstream switched protocols unasked",
+                ));
+            }
+            Some(Ok(response)) => return Ok((response, sender.into_lease(&core.pool, key))),
+            Some(Err(error)) => error,
+            None => {
+                let seconds = core.limits.timeouts.response_head.as_secs_f32();
+                let detail = format!("{authority} sent no response within {seconds} s");
+                return Err(Failed::new(Reason::UpstreamTimeout, detail));
+            }
+        };
+        outgoing = match (error.take_message(), spare) {
+            // Not a byte of it was sent: safe for any method.
+            (Some(unsent), _) if attempt <= STALE_CONNECTIONS => Outgoing::from_request(unsent),
+            (None, Some(spare)) if was_closed(&error) => spare,
+            _ => return Err(broke(authority, exchange, &error)),
+        };
+    }
+    Err(Failed::new(Reason::UpstreamBroke, "no attempt was made"))
+}
+
+/// A new connection; for a host that speaks HTTP/2 one is made for all who ask at the same time.
+async fn open<P: Policy>(core: &Core<P>, upstream: &Upstream, key: &Key) -> Result<Sender, DialError> {
+    let connecting = core.pool.connecting(key);
+    let _turn = match &connecting {
+        Some(lock) => {
+            let turn = lock.lock().await;
+            if let Some(sender) = core.pool.take(key).await {
+                return Ok(sender);
+            }
+            Some(turn)
+        }
+        None => None,
+    };
+    let sender = connect(upstream, &key.authority, key.tls, &core.limits).await?;
+    if let Sender::Http2(shared) = &sender {
+        core.pool.share(key, shared);
+    }
+    Ok(sender)
+}
+
+/// Waits for a response's head as long as the request's body is still moving, and `limit` after that.
+async fn within_head_timeout<T>(
+    limit: Duration,
+    exchange: &Exchange,
+    sending: impl Future<Output = T>,
+) -> Option<T> {
+    let mut sending = std::pin::pin!(sending);
+    let mut wait = limit;
+    loop {
+        if let Ok(sent) = tokio::time::timeout(wait, sending.as_mut()).await {
+            return Some(sent);
+        }
+        wait = limit
+            .checked_sub(exchange.since_progress())
+            .filter(|left| !left.is_zero())?;
+    }
+}
+
+fn request_failure(exchange: &Exchange) -> Option<Failed> {
+    Some(match exchange.take_failure()? {
+        RequestFailure::Cut(denial) => Failed::RequestCut(denial),
+        RequestFailure::Broke(detail) => Failed::Refused {
+            reason: Reason::RequestBodyBroke,
+            detail,
+        },
+    })
+}
+
+fn broke(authority: &Authority, exchange: &Exchange, error: &TrySendError<Request<RequestBody>>) -> Failed {
+    request_failure(exchange).unwrap_or_else(|| {
+        let detail = format!("{authority} broke off before its response: {}", error.error());
+        Failed::new(Reason::UpstreamBroke, detail)
+    })
+}
+
+/// Whether the connection ended without a byte of a response, as one that the upstream had given up does.
+fn was_closed(error: &TrySendError<Request<RequestBody>>) -> bool {
+    let error = error.error();
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
+}
+
+impl Failed {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self::Refused {
+            reason,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Without a body and of a safe method (RFC 9110 §9.2.1).
+    fn is_repeatable(&self) -> bool {
+        matches!(self.body, RequestBody::None)
+            && matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+
+    fn repeat(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: RequestBody::None,
+        }
+    }
+
+    /// Writes it for one protocol. Where it goes comes from the route, never from what the agent wrote.
+    fn into_request(
+        mut self,
+        route: &Route<'_>,
+        http2: bool,
+        absolute: bool,
+    ) -> Result<Request<RequestBody>, Failed> {
+        let mut parts = uri::Parts::default();
+        parts.path_and_query = Some(self.target);
+        if http2 || absolute {
+            parts.scheme = Some(if route.tls { Scheme::HTTPS } else { Scheme::HTTP });
+            parts.authority = Some(route.uri_authority.clone());
+        }
+        let uri =
+            Uri::from_parts(parts).map_err(|error| Failed::new(Reason::BadTarget, error.to_string()))?;
+        if http2 {
+            self.headers.remove(header::HOST);
+        } else {
+            self.headers.insert(header::HOST, route.host_header.clone());
+        }
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers;
+        Ok(request)
+    }
+
+    fn from_request(request: Request<RequestBody>) -> Self {
+        let (parts, body) = request.into_parts();
+        let target = parts.uri.into_parts().path_and_query;
+        Self {
+            method: parts.method,
+            target: target.unwrap_or(PathAndQuery::from_static("/")),
+            headers: parts.headers,
+            body,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The proxy: accepts, counts, serves, and goes down gently.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agent;
+use crate::answer;
+use crate::authority::DnsName;
+use crate::certificates::{CertificateAuthority, CertificateError, Certificates};
+use crate::core::Core;
+use crate::limits::Limits;
+use crate::listen::Listener;
+use crate::policy::{ConnectionId, Policy};
+use crate::pool::Pool;
+use crate::refusal::{Reason, Refusal};
+use crate::stream::Stream;
+
+/// How often pooled connections are looked through.
+const SWEEP: Duration = Duration::from_secs(10);
+/// How long accepting pauses after it failed (out of file descriptors, mostly).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections at one time that are only told that there are too many; more are closed without a word.
+const TURNED_AWAY: usize = 64;
+
+/// A TLS-intercepting forward proxy under one policy. Cheap to clone.
+pub struct Proxy<P> {
+    core: Arc<Core<P>>,
+    connections: Arc<AtomicU64>,
+}
+
+impl<P> Clone for Proxy<P> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            connections: Arc::clone(&self.connections),
+        }
+    }
+}
+
+impl<P: Policy> Proxy<P> {
+    /// `authority` is what the agent trusts.
+    pub fn new(policy: Arc<P>, authority: CertificateAuthority, limits: Limits) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let core = Core {
+            policy,
+            certificates: Certificates::new(authority, provider, limits.leaves),
+            pool: Pool::new(limits.idle_per_host, limits.timeouts.pool_idle),
+            limits,
+        };
+        Self {
+            core: Arc::new(core),
+            connections: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Seeds the random number generator and makes the leaf key: some 30 ms of CPU on a thread of their own.
+    /// Bind first, then let this run beside [`Proxy::serve`].
+    pub async fn warm_up(&self) -> Result<(), CertificateError> {
+        self.core.certificates.warm_up().await
+    }
+
+    /// Mints leaves for hosts that are going to be asked for.
+    pub async fn pre_mint(&self, hosts: impl IntoIterator<Item = DnsName>) -> Result<(), CertificateError> {
+        for host in hosts {
+            self.core.certificates.config(&host.into(), true).await?;
+        }
+        Ok(())
+    }
+
+    /// Serves until `shutdown`, then lets what is under way finish for as long as the drain time-out says, and
+    /// breaks off the rest.
+    pub async fn serve(&self, listener: Listener, shutdown: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.core.limits.connections));
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
+        let tracker = TaskTracker::new();
+        let abort = CancellationToken::new();
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            let stream = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                _ = sweep.tick() => {
+                    self.core.pool.sweep();
+                    continue;
+                }
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match stream {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
+            if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+                let served = agent::serve(Arc::clone(&self.core), stream, connection, shutdown.clone());
+                let abort = abort.clone();
+                tracker.spawn(async move {
+                    tokio::select! {
+                        biased;
+                        () = served => {}
+                        () = abort.cancelled() => {}
+                    }
+                    drop(slot);
+                });
+            } else if let Ok(slot) = Arc::clone(&turned_away).try_acquire_owned() {
+                let proxy = self.clone();
+                tracker.spawn(async move {
+                    proxy.turn_away(stream, connection).await;
+                    drop(slot);
+                });
+            }
+        }
+        drop(listener);
+        tracker.close();
+        if tokio::time::timeout(self.core.limits.timeouts.drain, tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = tracker.len(),
+                "drain time is over: breaking off what is left"
+            );
+            abort.cancel();
+            tracker.wait().await;
+        }
+    }
+
+    async fn turn_away(&self, mut stream: Stream, connection: ConnectionId) {
+        let detail = format!(
+            "all {} connections of this proxy are in use",
+            self.core.limits.connections
+        );
+        let answer = self.core.refuse(&Refusal {
+            reason: Reason::TooManyConnections,
+            detail: &detail,
+            connection,
+            way_in: None,
+            authority: None,
+            method: None,
+            target: None,
+            admitted: false,
+            answerable: true,
+        });
+        answer::answer_and_close(&mut stream, &answer).await;
+    }
+}
