@@ -92,6 +92,11 @@ impl Home {
         }
     }
 
+    /// Held shared by whoever is about to use an image, alone by whoever makes or removes one.
+    pub fn images_lock(&self) -> PathBuf {
+        self.root.join(".images.lock")
+    }
+
     /// `audit/<slug>.jsonl`, outlives the state.
     pub fn audit(&self, slug: &Slug) -> PathBuf {
         self.root.join("audit").join(format!("{slug}.jsonl"))
@@ -143,6 +148,8 @@ places! {
     launcher = ".launcher";
     /// What a session runs ([`crate::session::Recipe`]):
     session = "session.json";
+    /// Present: this bottle has been up, guarded and proven isolated:
+    ready = ".ready";
     /// Present: session end and cleanup keep the folder:
     preserve = ".preserve";
     /// Our seccomp profile, as both compose services name it:

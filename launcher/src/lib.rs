@@ -12,11 +12,13 @@ pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod home;
+pub mod lifecycle;
 pub mod manifest;
 pub mod naming;
 pub mod plan;
 pub mod printer;
 pub mod session;
+pub mod written_inside;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -276,6 +276,25 @@ impl Engine {
             .collect())
     }
 
+    /// Waits until a container does not run, and gives its exit code; at once when it never ran or has ended.
+    pub async fn ended(&self, name: &str) -> Result<i64> {
+        use futures_util::StreamExt as _;
+        let mut ends = std::pin::pin!(self.docker().wait_container(
+            name,
+            Some(bollard::query_parameters::WaitContainerOptions {
+                condition: "not-running".to_owned(),
+            }),
+        ));
+        match ends.next().await {
+            Some(Ok(end)) => Ok(end.status_code),
+            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(error)) => Err(told("wait for a container", error)),
+            None => Err(Error::failed(
+                "the engine stopped telling whether a container runs",
+            )),
+        }
+    }
+
     /// What a container is doing, by name; `None` when there is no such container.
     pub async fn container(&self, name: &str) -> Result<Option<ContainerState>> {
         let inspected = if_known(

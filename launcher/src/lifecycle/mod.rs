@@ -1,0 +1,16 @@
+//! A bottle's life: made ready, brought up, proven isolated, taken down, settled; and what is done about one whose launcher died.
+//!
+//! Whatever happens in between, a start ends in one of two ways: a bottle that runs and is proven isolated, or nothing at all.
+
+pub mod folder;
+pub mod interrupt;
+pub mod lock;
+pub mod observe;
+pub mod ready;
+pub mod settle;
+pub mod teardown;
+mod tree;
+
+pub use observe::Bottle;
+pub use settle::{BottleState, Cause};
+pub use teardown::{Settled, Tools};

@@ -1,0 +1,169 @@
+//! What bottles there are, and what each is doing.
+
+use super::folder;
+use super::lock::{is_being_changed, launcher};
+use super::settle::{BottleState, Evidence, state_of};
+use crate::engine::Engine;
+use crate::engine::resources::Owned;
+use crate::error::{Error, Kind, Result};
+use crate::home::{Home, State};
+use crate::naming;
+use contract::{Metadata, SCHEMA_VERSION, Slug};
+use std::collections::BTreeSet;
+
+/// One bottle, as it was a moment ago.
+#[derive(Debug, Clone)]
+pub struct Bottle {
+    /// Its slug.
+    pub slug: Slug,
+    /// What it is doing.
+    pub state: BottleState,
+    /// What was seen of it.
+    pub evidence: Evidence,
+    /// Who it is; `None` when it has no state directory, or one that cannot be read.
+    pub metadata: Option<Metadata>,
+    /// What the engine has of it.
+    pub owned: Owned,
+    /// Whether it has a state directory.
+    pub has_folder: bool,
+}
+
+impl Bottle {
+    /// Guards whose containers are there and do not run.
+    pub fn guards_down(&self) -> Vec<&str> {
+        self.owned
+            .containers
+            .iter()
+            .map(|container| container.service.as_str())
+            .filter(|service| *service != naming::AGENT && !self.owned.runs(service))
+            .collect()
+    }
+}
+
+/// Every bottle of this home: those with a state directory and those that the engine still has something of.
+pub async fn all(engine: &Engine, home: &Home) -> Result<Vec<Bottle>> {
+    let mut owned = engine.owned(&home.hash()).await?;
+    let folders: BTreeSet<Slug> = folder::slugs(home)?.into_iter().collect();
+    let slugs: BTreeSet<Slug> = folders.iter().chain(owned.keys()).cloned().collect();
+    slugs
+        .into_iter()
+        .map(|slug| {
+            let has_folder = folders.contains(&slug);
+            let owned = owned.remove(&slug).unwrap_or_default();
+            seen(home, slug, owned, has_folder)
+        })
+        .collect()
+}
+
+/// One bottle, looked at again.
+pub async fn one(engine: &Engine, home: &Home, slug: &Slug) -> Result<Bottle> {
+    let owned = engine.owned_by(&home.hash(), slug).await?;
+    let has_folder = home.state(slug).root().is_dir();
+    seen(home, slug.clone(), owned, has_folder)
+}
+
+fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottle> {
+    let state = home.state(&slug);
+    let evidence = Evidence {
+        being_changed: is_being_changed(&state)?,
+        launcher: launcher(&state)?,
+        was_ready: state.ready().is_file(),
+        preserve: state.preserve().is_file(),
+        agent_runs: owned.runs(naming::AGENT),
+        has_resources: !owned.is_empty(),
+    };
+    Ok(Bottle {
+        slug,
+        state: state_of(evidence),
+        evidence,
+        metadata: metadata(&state).ok(),
+        owned,
+        has_folder,
+    })
+}
+
+/// `metadata.json`
+pub fn metadata(state: &State) -> Result<Metadata> {
+    let path = state.metadata();
+    let unreadable =
+        |error: anyhow::Error| Error::failed(format!("{} cannot be read", path.display())).because(error);
+    let text = fs_err::read_to_string(&path).map_err(|error| unreadable(error.into()))?;
+    let metadata: Metadata = serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?;
+    if metadata.schema_version == SCHEMA_VERSION {
+        Ok(metadata)
+    } else {
+        Err(unreadable(anyhow::anyhow!(
+            "it is of another version of bottle ({})",
+            metadata.schema_version
+        )))
+    }
+}
+
+/// The bottle that an argument means: its slug, or the beginning of one slug and no other.
+pub fn find<'b>(bottles: &'b [Bottle], argument: &str) -> Result<&'b Bottle> {
+    if let Some(exact) = bottles.iter().find(|bottle| bottle.slug.as_str() == argument) {
+        return Ok(exact);
+    }
+    let begins: Vec<&Bottle> = bottles
+        .iter()
+        .filter(|bottle| !argument.is_empty() && bottle.slug.as_str().starts_with(argument))
+        .collect();
+    match begins.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Error::new(
+            Kind::Usage,
+            format!("there is no bottle `{}`", contract::text::harmless(argument)),
+        )
+        .hinted("`bottle list` shows those that there are")),
+        several => {
+            let slugs: Vec<&str> = several.iter().map(|bottle| bottle.slug.as_str()).collect();
+            Err(Error::new(
+                Kind::Usage,
+                format!("`{argument}` may mean {}", slugs.join(" or ")),
+            )
+            .hinted("write one more character of the one that you mean"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::lock::Launcher;
+
+    fn bottle(slug: &str) -> Bottle {
+        Bottle {
+            slug: slug.parse().unwrap(),
+            state: BottleState::Running,
+            evidence: Evidence {
+                being_changed: false,
+                launcher: Launcher::None,
+                was_ready: true,
+                preserve: false,
+                agent_runs: true,
+                has_resources: true,
+            },
+            metadata: None,
+            owned: Owned::default(),
+            has_folder: true,
+        }
+    }
+
+    #[test]
+    fn a_bottle_is_meant_by_its_slug_or_by_a_beginning_that_no_other_has() {
+        let bottles = [bottle("dev-ab1cd"), bottle("dev-ab2xy"), bottle("review-00000")];
+        let slug = |argument: &str| find(&bottles, argument).map(|found| found.slug.to_string());
+        assert_eq!(slug("dev-ab1cd").unwrap(), "dev-ab1cd");
+        assert_eq!(slug("rev").unwrap(), "review-00000");
+        assert_eq!(slug("dev-ab2").unwrap(), "dev-ab2xy");
+        let ambiguous = slug("dev").unwrap_err();
+        assert_eq!(ambiguous.kind().exit_code(), 2);
+        assert!(
+            ambiguous.to_string().contains("dev-ab1cd or dev-ab2xy"),
+            "{ambiguous}"
+        );
+        for nothing in ["", "other", "dev-ab1cde"] {
+            assert_eq!(slug(nothing).unwrap_err().kind().exit_code(), 2, "{nothing}");
+        }
+    }
+}
