@@ -5,9 +5,11 @@
 
 pub mod agent_environment;
 pub mod ask;
+pub mod ca;
 pub mod cli;
 pub mod commands;
 pub mod compose;
+pub mod default_routes;
 pub mod engine;
 pub mod environment;
 pub mod error;
@@ -16,6 +18,7 @@ pub mod lifecycle;
 pub mod manifest;
 pub mod naming;
 pub mod plan;
+pub mod preflight;
 pub mod printer;
 pub mod session;
 pub mod written_inside;

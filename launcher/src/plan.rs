@@ -11,7 +11,16 @@ use contract::{
 };
 use std::path::PathBuf;
 
+mod fresh;
+mod host;
+mod make;
+mod routes;
 mod secrets;
+mod session;
+
+pub use fresh::Fresh;
+pub use make::Request;
+pub use session::Session;
 
 pub use secrets::{SecretSource, SecretValue, Secrets, Wanted};
 
@@ -53,7 +62,7 @@ pub struct Plan {
 impl Plan {
     /// The compose project: `claude-bottle-<slug>`.
     pub fn compose_project(&self) -> String {
-        format!("claude-bottle-{}", self.slug)
+        crate::naming::project(&self.slug)
     }
 
     /// Where this launch's files go.
@@ -124,6 +133,11 @@ impl Identity {
             chown: false,
         }
     }
+}
+
+/// Whether this program is Claude Code's.
+pub(crate) fn is_claude(program: &str) -> bool {
+    program.rsplit('/').next() == Some("claude")
 }
 
 /// The agent container's contents.
@@ -238,3 +252,6 @@ pub enum GitIdentity {
     /// The operator's ssh-agent.
     Agent,
 }
+
+#[cfg(test)]
+mod tests;

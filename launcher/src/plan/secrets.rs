@@ -38,6 +38,13 @@ pub struct Wanted {
     pub field: String,
 }
 
+impl Wanted {
+    /// A problem with what is wanted here.
+    pub fn says(&self, problem: &str) -> String {
+        format!("{self}: {problem}")
+    }
+}
+
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.file.display(), self.line, self.field)
@@ -90,7 +97,7 @@ impl Secrets {
                     Named::Set(value) if value.contains('\0') => "holds a NUL byte",
                     Named::Set(_) => return None,
                 };
-                Some(format!("{}: the host variable {name} {problem}", source.wanted))
+                Some(source.wanted.says(&format!("the host variable {name} {problem}")))
             }
         };
         sources.iter().filter_map(problem).collect()

@@ -1,0 +1,207 @@
+//! Makes a plan out of two manifests and the host: all that can be refused before anything is touched is refused here.
+
+use super::host::{self, Problems};
+use super::{
+    Agent, AgentImage, ClaudeLogin, EnvValue, Fresh, GitIdentity, GitRemote, Identity, Plan, Seat,
+    SecretSource, SecretValue, Wanted, Workspace, routes,
+};
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::home::Home;
+use crate::manifest::nearest::suggestion;
+use crate::manifest::{self, AgentManifest, At, BottleManifest, Declared, ImageChoice, Manifest};
+use contract::{AgentName, EnvName};
+use std::path::PathBuf;
+
+/// What the operator asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The agent.
+    pub agent: AgentName,
+    /// The directory to work in.
+    pub cwd: Option<PathBuf>,
+    /// The directory itself, not a copy.
+    pub mount: bool,
+}
+
+impl Plan {
+    /// Reads the manifests and looks at the host. Every problem found is told at once. Writes nothing.
+    pub fn make(
+        request: &Request,
+        home: &Home,
+        environment: &Environment,
+        identity: Identity,
+        fresh: Fresh,
+    ) -> Result<Self> {
+        let agent = manifest::agent(home, &request.agent)?;
+        let bottle = bottle_of(home, &agent)?;
+        let problems = Problems::default();
+        let workspace = workspace(request, home, environment, &problems)?;
+        let command = command(&agent.value);
+        let runs_claude = runs_claude(&agent.value.image.value, &command);
+        let routes::Resolved {
+            table,
+            mut secrets,
+            mut warnings,
+        } = routes::resolve(&bottle, runs_claude)?;
+        let claude = runs_claude.then(|| routes::claude_login(&table));
+        if claude == Some(ClaudeLogin::None) {
+            warnings.push(routes::no_login(&table));
+        }
+        let env = variables(&bottle, runs_claude, &mut secrets, &problems);
+        problems.extend(super::Secrets::missing(&secrets, environment));
+        warnings.extend(host::credentials(&secrets, &table, environment, &problems));
+        warnings.extend(host::workspace_warnings(workspace.as_ref(), identity));
+        let image = image(&agent, environment, &problems);
+        let skills = host::skills(home, &agent, &problems);
+        let extra_ca = host::extra_ca(&bottle, environment, &problems);
+        let git_remotes = bottle.value.remotes.iter().map(|remote| GitRemote {
+            upstream: remote.upstream.value.clone(),
+            identity: match &remote.identity_file {
+                Some(path) => GitIdentity::File(bottle.folder.join(environment.expanded(&path.value))),
+                None => GitIdentity::Agent,
+            },
+            known_hosts: remote.known_hosts.clone(),
+        });
+        let git_remotes = git_remotes.collect();
+        problems.into_result()?;
+        Ok(Self {
+            slug: fresh.slug(&request.agent),
+            agent_name: request.agent.clone(),
+            bottle_name: agent.value.bottle.value.clone(),
+            home: home.clone(),
+            launch_nonce: fresh.nonce,
+            started_at: fresh.started_at,
+            identity,
+            agent: Agent {
+                image: image.unwrap_or(AgentImage::Small),
+                command,
+                prompt: agent.value.prompt,
+                skills,
+                env,
+                claude,
+                workspace,
+            },
+            routes: table,
+            secrets,
+            extra_ca,
+            seat: Seat::Builtin,
+            supervise: bottle.value.supervise,
+            git_remotes,
+            warnings,
+        })
+    }
+}
+
+/// The agent's bottle; one that is not there is the agent manifest's mistake.
+fn bottle_of(home: &Home, agent: &Manifest<AgentManifest>) -> Result<Manifest<BottleManifest>> {
+    let At {
+        value: name, line, ..
+    } = &agent.value.bottle;
+    if home.bottle(name).exists() {
+        return manifest::bottle(home, name);
+    }
+    let there = manifest::stems(&home.bottles())?;
+    let hint = suggestion(name.as_str(), there.iter().map(String::as_str));
+    Err(Error::usage(format!(
+        "{}:{line}: bottle: there is no bottles/{name}.md",
+        agent.shown.display()
+    ))
+    .hinted(hint))
+}
+
+fn workspace(
+    request: &Request,
+    home: &Home,
+    environment: &Environment,
+    problems: &Problems,
+) -> Result<Option<Workspace>> {
+    let Some(cwd) = &request.cwd else { return Ok(None) };
+    let expanded = cwd
+        .to_str()
+        .map_or_else(|| cwd.clone(), |text| environment.expanded(text));
+    match host::workspace(&expanded, request.mount, home, environment) {
+        Ok(workspace) => Ok(Some(workspace)),
+        Err(problem) => {
+            problems.add(problem);
+            Ok(None)
+        }
+    }
+}
+
+fn command(agent: &AgentManifest) -> Vec<String> {
+    match (&agent.command, &agent.image.value) {
+        (Some(command), _) => command.clone(),
+        (None, ImageChoice::Claude) => vec!["claude".to_owned()],
+        (None, ImageChoice::Small | ImageChoice::Dockerfile(_)) => vec!["bash".to_owned()],
+    }
+}
+
+fn runs_claude(image: &ImageChoice, command: &[String]) -> bool {
+    *image == ImageChoice::Claude || command.first().is_some_and(|program| super::is_claude(program))
+}
+
+fn image(
+    agent: &Manifest<AgentManifest>,
+    environment: &Environment,
+    problems: &Problems,
+) -> Option<AgentImage> {
+    match &agent.value.image.value {
+        ImageChoice::Claude => Some(AgentImage::Claude),
+        ImageChoice::Small => Some(AgentImage::Small),
+        ImageChoice::Dockerfile(written) => {
+            let path = agent.folder.join(environment.expanded(written));
+            if path.is_file() {
+                return Some(AgentImage::Dockerfile(path));
+            }
+            problems.add(
+                host::wanted(agent, &agent.value.image).says(&format!("there is no file {}", path.display())),
+            );
+            None
+        }
+    }
+}
+
+/// Variables that hold a login of Claude Code's. It gets a placeholder, and egress the credential.
+const CLAUDE_LOGINS: [&str; 3] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
+
+/// The agent's own variables; those that are secret get a compose variable each.
+fn variables(
+    bottle: &Manifest<BottleManifest>,
+    runs_claude: bool,
+    secrets: &mut Vec<SecretSource>,
+    problems: &Problems,
+) -> Vec<(EnvName, EnvValue)> {
+    let mut variables = Vec::new();
+    let mut next = 0_usize;
+    for entry in &bottle.value.env {
+        let wanted: Wanted = host::wanted(bottle, &entry.value);
+        if runs_claude && CLAUDE_LOGINS.contains(&entry.name.as_str()) {
+            problems.add(wanted.says(
+                "Claude Code is never given a credential; give the route for api.anthropic.com `auth: { scheme: header:x-api-key, token_ref: ANTHROPIC_API_KEY }`",
+            ));
+            continue;
+        }
+        let value = match &entry.value.value {
+            Declared::Literal(text) => {
+                variables.push((entry.name.clone(), EnvValue::Literal(text.clone())));
+                continue;
+            }
+            Declared::Host(name) => SecretValue::Host(name.clone()),
+            Declared::Asked(prompt) => SecretValue::Asked(prompt.clone()),
+        };
+        let variable = format!("BOTTLE_ENV_SECRET_{next}");
+        next += 1;
+        variables.push((entry.name.clone(), EnvValue::Secret(variable.clone())));
+        secrets.push(SecretSource {
+            variable,
+            value,
+            wanted,
+        });
+    }
+    variables
+}
