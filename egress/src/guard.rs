@@ -1,0 +1,284 @@
+//! Egress as the core sees it: the [`mitm::Policy`] that decides, answers and logs.
+//!
+//! Refuses to decide anything itself: [`crate::decision`] does, for every way in alike. Here a decision is joined with its
+//! consequences: the denial's body, the grant that is spent, the access event.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use contract::matcher::Refusal as NoRoute;
+use contract::{Grant, GrantId, HostName, Route};
+use http::header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use mitm::{
+    ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal, RequestHead, Verdict,
+    WayIn,
+};
+
+use crate::agent_credentials;
+use crate::answer;
+use crate::clock::Now;
+use crate::decision::{self, Asked, NotAllowed};
+use crate::event_log::{EventLog, Place};
+use crate::events::{self, Draft};
+use crate::grants::{Grants, SpendError};
+use crate::introspection;
+use crate::permit::Admitted;
+use crate::policy::CompiledPolicy;
+use crate::redact;
+use crate::refused::{Refused, Tried};
+
+/// The guard.
+#[derive(Debug)]
+pub struct Egress {
+    policy: Arc<ArcSwap<CompiledPolicy>>,
+    grants: Arc<Grants>,
+    log: EventLog,
+    /// The bottle has supervise: denials name the tool that asks.
+    supervise: bool,
+}
+
+// === impl Egress ===
+
+impl Egress {
+    /// A guard that decides by whatever `policy` holds at the time of each request.
+    pub fn new(
+        policy: Arc<ArcSwap<CompiledPolicy>>,
+        grants: Arc<Grants>,
+        log: EventLog,
+        supervise: bool,
+    ) -> Self {
+        Self {
+            policy,
+            grants,
+            log,
+            supervise,
+        }
+    }
+
+    fn holds(&self, grant: &Grant) -> bool {
+        self.grants.holds(grant, Now::read())
+    }
+
+    fn denial(&self, refused: &Refused, host: &Host, tried: Tried<'_>) -> Denial {
+        let remedy = if self.supervise {
+            refused.remedy(tried)
+        } else {
+            None
+        };
+        Denial {
+            told_agent: answer::denial(
+                StatusCode::FORBIDDEN,
+                refused.reason(),
+                Some(host.to_string()),
+                refused.message(self.supervise),
+                remedy,
+            ),
+            logged: refused.reason().to_string(),
+        }
+    }
+
+    /// Decides a CONNECT: where it goes, and whether it brings a credential for this proxy.
+    fn judge_connect(&self, policy: &CompiledPolicy, request: &ConnectRequest<'_>) -> Result<(), Refused> {
+        let host = decision::judge_authority(policy, request.authority, true)?;
+        let routes = || policy.table().routes_of(host);
+        let ended: Vec<&GrantId> = routes()
+            .filter_map(|route| route.grant.as_ref())
+            .filter(|grant| !self.holds(grant))
+            .map(|grant| &grant.grant_id)
+            .collect();
+        if let Some(last) = ended.last()
+            && ended.len() == routes().count()
+        {
+            let why = NoRoute::GrantEnded((*last).clone(), host.clone());
+            return Err(Refused::NoRoute(why));
+        }
+        if request.headers.contains_key(PROXY_AUTHORIZATION) {
+            let mut sent = HeaderMap::new();
+            for value in request.headers.get_all(PROXY_AUTHORIZATION) {
+                sent.append(PROXY_AUTHORIZATION, value.clone());
+            }
+            let mut verdicts = routes().map(|route| agent_credentials::judge(route, None, &mut sent.clone()));
+            if !verdicts.any(|verdict| verdict.is_ok())
+                && let Some(Err(foreign)) = routes()
+                    .next()
+                    .map(|route| agent_credentials::judge(route, None, &mut sent))
+            {
+                return Err(Refused::AgentCredential(foreign));
+            }
+        }
+        Ok(())
+    }
+
+    fn deny(
+        &self,
+        head: &RequestHead,
+        policy: &CompiledPolicy,
+        not_allowed: &NotAllowed,
+        place: Place,
+    ) -> Denial {
+        let host: Option<HostName> = head
+            .authority
+            .host
+            .dns()
+            .and_then(|name| name.as_str().parse().ok());
+        let path = head.path();
+        let tried = Tried {
+            host: host.as_ref(),
+            method: Some(head.method.as_str()),
+            path: (!not_allowed.path_admitted).then_some(path),
+        };
+        let denial = self.denial(&not_allowed.refused, &head.authority.host, tried);
+        let rule = host.filter(|host| policy.table().knows(host)).map(String::from);
+        let draft = self.draft(head, policy).with_rule(rule, None);
+        let event = draft.answered(Some(not_allowed.refused.reason()), &denial.told_agent);
+        self.log.write(place, event);
+        denial
+    }
+
+    fn draft(&self, head: &RequestHead, policy: &CompiledPolicy) -> Draft {
+        Draft::of_request(&self.log, head, policy.tripwire(), policy.table().generation)
+    }
+
+    /// Spends the grant of a route that has one use.
+    async fn spend(&self, route: &Route) -> Result<(), Refused> {
+        let Some(grant) = route.grant.as_ref().filter(|grant| grant.once) else {
+            return Ok(());
+        };
+        let (grants, spent) = (self.grants.clone(), grant.clone());
+        let spending = tokio::task::spawn_blocking(move || grants.spend(&spent, Now::read()));
+        match spending.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(SpendError::Ended(id))) => {
+                Err(Refused::NoRoute(NoRoute::GrantEnded(id, route.host.clone())))
+            }
+            Ok(Err(SpendError::NotRecorded(_, error))) => {
+                tracing::error!("grants.json: {error}");
+                Err(Refused::GrantNotRecorded(grant.grant_id.clone()))
+            }
+            Err(_) => Err(Refused::GrantNotRecorded(grant.grant_id.clone())),
+        }
+    }
+
+    /// Without a place in the log there is no event; it is counted in the next one that has.
+    fn log_too_slow(&self, head: &RequestHead) -> Denial {
+        self.log.count_lost();
+        self.denial(&Refused::LogTooSlow, &head.authority.host, Tried::default())
+    }
+
+    fn introspect(&self, head: &RequestHead, policy: &CompiledPolicy, place: Place) -> LocalResponse {
+        let answer = introspection::answer(policy, &head.method, head.path(), |grant| self.holds(grant));
+        let rule = Some(introspection::RULE.to_owned());
+        let event = self
+            .draft(head, policy)
+            .with_rule(rule, None)
+            .answered(None, &answer);
+        self.log.write(place, event);
+        answer
+    }
+}
+
+impl Policy for Egress {
+    type Permit = Admitted;
+
+    fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial> {
+        let policy = self.policy.load();
+        let Err(refused) = self.judge_connect(&policy, request) else {
+            return Ok(ConnectPlan::Intercept { http2: true });
+        };
+        let host: Option<HostName> = request
+            .authority
+            .host
+            .dns()
+            .and_then(|name| name.as_str().parse().ok());
+        let tried = Tried {
+            host: host.as_ref(),
+            method: None,
+            path: None,
+        };
+        let denial = self.denial(&refused, &request.authority.host, tried);
+        let received = std::time::Instant::now();
+        let event = Draft::new(&self.log, events::CONNECT, received, policy.table().generation)
+            .with_target(
+                Some("CONNECT"),
+                Some(request.authority.host.to_string()),
+                None,
+                policy.tripwire(),
+            )
+            .answered(Some(refused.reason()), &denial.told_agent);
+        self.log.write_or_count(event);
+        Err(denial)
+    }
+
+    async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<Admitted> {
+        let policy = self.policy.load_full();
+        let Some(place) = self.log.reserve().await else {
+            return Verdict::Deny(self.log_too_slow(head));
+        };
+        let tunnel = head.way_in != WayIn::AbsoluteForm;
+        if !tunnel && introspection::is_asked(&head.authority) {
+            return Verdict::Answer(self.introspect(head, &policy, place));
+        }
+        let asked = Asked {
+            authority: &head.authority,
+            tunnel,
+            method: &head.method,
+            target: head.target.as_str().as_bytes(),
+            path: head.path(),
+            query: head.query(),
+        };
+        let allowed = match decision::judge(&policy, asked, headers, |grant| self.holds(grant)) {
+            Ok(allowed) => allowed,
+            Err(not_allowed) => return Verdict::Deny(self.deny(head, &policy, &not_allowed, place)),
+        };
+        let admitting = allowed.admitting;
+        if let Err(refused) = self.spend(admitting.route).await {
+            return Verdict::Deny(self.deny(head, &policy, &refused.into(), place));
+        }
+        let looks_into_response = admitting.route.auth.is_some();
+        if looks_into_response {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        let upstream = admitting.prepared.upstream.clone();
+        let draft = self.draft(head, &policy).with_rule(
+            Some(admitting.route.host.to_string()),
+            admitting.route.grant.as_ref().map(|grant| grant.grant_id.clone()),
+        );
+        let permit = Admitted::new(head, &allowed, policy.tripwire().clone(), self.supervise).with_event(
+            self.log.clone(),
+            place,
+            draft,
+        );
+        Verdict::Forward(Forward { permit, upstream })
+    }
+
+    fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
+        let reason = events::denial_reason(refusal.reason);
+        let host = refusal.authority.map(|authority| authority.host.to_string());
+        let detail = redact::sentence(refusal.detail);
+        let answer = answer::denial(
+            refusal.reason.status(),
+            reason,
+            host.clone(),
+            format!("egress: {detail}"),
+            None,
+        );
+        if !refusal.admitted {
+            let policy = self.policy.load();
+            let way_in = refusal.way_in.map_or(events::CONNECT, events::way_in);
+            let received = std::time::Instant::now();
+            let draft = Draft::new(&self.log, way_in, received, policy.table().generation).with_target(
+                refusal.method.map(http::Method::as_str),
+                host,
+                refusal.target,
+                policy.tripwire(),
+            );
+            self.log.write_or_count(if refusal.answerable {
+                draft.answered(Some(reason), &answer)
+            } else {
+                draft.closed(reason)
+            });
+        }
+        answer
+    }
+}

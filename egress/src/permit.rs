@@ -1,0 +1,262 @@
+//! One admitted request, from admission to its end: what looks at its bodies, and the event it leaves.
+//!
+//! Responses are looked into on routes with auth only: to no other host did egress send a credential that could come back,
+//! and no request carried one there.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use contract::DenialReason;
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, Method, StatusCode};
+use mitm::{BodyLength, Cut, Denial, Inspector, Outcome, Permit, Released, RequestHead};
+
+use crate::answer;
+use crate::decision::Allowed;
+use crate::event_log::{EventLog, Place};
+use crate::events::Draft;
+use crate::git_push::{MAX_LFS_BATCH, only_downloads};
+use crate::refused::Refused;
+use crate::tripwire::{BodyTripwire, Tripped, Tripwire};
+
+/// Request bodies up to this many bytes are looked at whole before the first byte leaves.
+const HELD_WHOLE: u64 = 64 * 1024;
+
+/// The permit of one request.
+#[derive(Debug)]
+pub struct Admitted {
+    tripwire: Arc<Tripwire>,
+    verdicts: Verdicts,
+    lfs_batch: bool,
+    /// The route injects a credential, so the response might repeat it.
+    injects: bool,
+    is_head: bool,
+    body: BodyLength,
+    event: Option<(EventLog, Place, Draft)>,
+}
+
+/// Makes the refusals of this request's inspectors, and remembers the first for the event.
+#[derive(Debug, Clone)]
+struct Verdicts {
+    host: String,
+    supervise: bool,
+    first: Arc<OnceLock<DenialReason>>,
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    /// For a request that policy allowed.
+    pub fn new(head: &RequestHead, allowed: &Allowed<'_>, tripwire: Arc<Tripwire>, supervise: bool) -> Self {
+        Self {
+            tripwire,
+            verdicts: Verdicts {
+                host: allowed.admitting.route.host.to_string(),
+                supervise,
+                first: Arc::default(),
+            },
+            lfs_batch: allowed.lfs_batch,
+            injects: allowed.admitting.route.auth.is_some(),
+            is_head: head.method == Method::HEAD,
+            body: head.body,
+            event: None,
+        }
+    }
+
+    /// Adds the event that is written when the request is over, and its place.
+    pub fn with_event(mut self, log: EventLog, place: Place, draft: Draft) -> Self {
+        self.event = Some((log, place, draft));
+        self
+    }
+
+    fn judge_response(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Refused> {
+        if headers
+            .values()
+            .any(|value| self.tripwire.finds(value.as_bytes()))
+        {
+            return Err(Refused::CredentialInResponse);
+        }
+        let without_body =
+            self.is_head || status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT;
+        if !without_body && !self.tripwire.is_empty() && is_encoded(headers) {
+            return Err(Refused::ResponseEncoding);
+        }
+        Ok(())
+    }
+}
+
+impl Permit for Admitted {
+    fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
+        let tripwire = self.tripwire.body();
+        if self.body == BodyLength::None || (tripwire.is_none() && !self.lfs_batch) {
+            return None;
+        }
+        let short = matches!(self.body, BodyLength::Exact(length) if length <= HELD_WHOLE);
+        Some(Box::new(RequestBody {
+            held: (self.lfs_batch || short).then(Vec::new),
+            lfs_batch: self.lfs_batch,
+            tripwire,
+            // A body without a known length may be one side of a conversation: it must not wait.
+            defers_head: self.lfs_batch || matches!(self.body, BodyLength::Exact(_)),
+            verdicts: self.verdicts.clone(),
+        }))
+    }
+
+    fn response(
+        &mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Box<dyn Inspector>>, Denial> {
+        if !self.injects {
+            return Ok(None);
+        }
+        self.judge_response(status, headers)
+            .map_err(|refused| self.verdicts.denial(&refused))?;
+        let inspector = self.tripwire.body().map(|tripwire| {
+            Box::new(ResponseBody {
+                tripwire,
+                verdicts: self.verdicts.clone(),
+            }) as Box<dyn Inspector>
+        });
+        Ok(inspector)
+    }
+
+    fn finished(self, outcome: Outcome) {
+        if let Some((log, place, draft)) = self.event {
+            log.write(
+                place,
+                draft.finished(&outcome, self.verdicts.first.get().copied()),
+            );
+        }
+    }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
+// === impl Verdicts ===
+
+impl Verdicts {
+    fn denial(&self, refused: &Refused) -> Denial {
+        let reason = refused.reason();
+        let _ = self.first.set(reason);
+        Denial {
+            told_agent: answer::denial(
+                StatusCode::FORBIDDEN,
+                reason,
+                Some(self.host.clone()),
+                refused.message(self.supervise),
+                None,
+            ),
+            logged: reason.to_string(),
+        }
+    }
+
+    fn cut(&self, refused: &Refused) -> Cut {
+        Cut {
+            denial: self.denial(refused),
+        }
+    }
+}
+
+/// Looks at a request's body. A short one and an LFS batch call are held until they are whole, so that an upstream never
+/// sees a part of a request that is refused.
+struct RequestBody {
+    held: Option<Vec<Bytes>>,
+    lfs_batch: bool,
+    tripwire: Option<BodyTripwire>,
+    defers_head: bool,
+    verdicts: Verdicts,
+}
+
+impl RequestBody {
+    fn pass_on(&mut self, data: Bytes, released: &mut Released) -> Result<(), Tripped> {
+        match &mut self.tripwire {
+            Some(tripwire) => tripwire.push(data, released),
+            None => {
+                released.push(data);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets go of what was held, and of what the tripwire holds.
+    fn pass_rest(&mut self, held: Vec<Bytes>, released: &mut Released) -> Result<(), Tripped> {
+        for piece in held {
+            self.pass_on(piece, released)?;
+        }
+        match &mut self.tripwire {
+            Some(tripwire) => tripwire.finish(released),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inspector for RequestBody {
+    fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Cut> {
+        let Some(held) = &mut self.held else {
+            let passed = self.pass_on(data, released);
+            return passed.map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest));
+        };
+        let length = held.iter().map(Bytes::len).sum::<usize>() + data.len();
+        if self.lfs_batch && length > MAX_LFS_BATCH {
+            return Err(self.verdicts.cut(&Refused::LfsBatchTooLong));
+        }
+        held.push(data);
+        Ok(())
+    }
+
+    fn finish(&mut self, released: &mut Released) -> Result<(), Cut> {
+        let held = self.held.take().unwrap_or_default();
+        if self.lfs_batch && !only_downloads(&held.concat()) {
+            return Err(self.verdicts.cut(&Refused::UseGitGate));
+        }
+        // Nothing leaves before the last piece was looked at: a cut drops what was released here.
+        self.pass_rest(held, released)
+            .map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest))
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), Cut> {
+        trailers_are_clean(self.tripwire.as_ref(), trailers)
+            .map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest))
+    }
+
+    fn defers_head(&self) -> bool {
+        self.defers_head
+    }
+}
+
+/// Looks at a response's body for the credential that went out.
+struct ResponseBody {
+    tripwire: BodyTripwire,
+    verdicts: Verdicts,
+}
+
+impl Inspector for ResponseBody {
+    fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Cut> {
+        self.tripwire
+            .push(data, released)
+            .map_err(|_| self.verdicts.cut(&Refused::CredentialInResponse))
+    }
+
+    fn finish(&mut self, released: &mut Released) -> Result<(), Cut> {
+        self.tripwire
+            .finish(released)
+            .map_err(|_| self.verdicts.cut(&Refused::CredentialInResponse))
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), Cut> {
+        trailers_are_clean(Some(&self.tripwire), trailers)
+            .map_err(|_| self.verdicts.cut(&Refused::CredentialInResponse))
+    }
+}
+
+fn trailers_are_clean(tripwire: Option<&BodyTripwire>, trailers: &HeaderMap) -> Result<(), Tripped> {
+    let found =
+        tripwire.is_some_and(|tripwire| trailers.values().any(|value| tripwire.finds(value.as_bytes())));
+    if found { Err(Tripped) } else { Ok(()) }
+}

@@ -1,0 +1,220 @@
+//! Brings a changed `routes.yaml` into force, or keeps the old policy and says why.
+//!
+//! The directory is looked at every [`LOOK`] with one `stat`; SIGHUP looks at once. A look that cannot tell whether the file
+//! changed reads it again.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use contract::Sha256Hex;
+use contract::place::config::ROUTES;
+
+use crate::ack::{AckWriter, InForce};
+use crate::clock::Now;
+use crate::config::{self, ConfigError, RoutesFile};
+use crate::credential::CredentialStore;
+use crate::grants::Grants;
+use crate::policy::{CompileError, CompiledPolicy};
+use crate::upstream::Upstreams;
+
+/// How often the config directory is looked at.
+pub const LOOK: Duration = Duration::from_millis(50);
+
+/// A file system's clock may stand still this long: a file that changed so recently may change again without looking
+/// different (the coarsest clock in use ticks every 10 ms).
+const CLOCK_STEP: Duration = Duration::from_millis(100);
+
+/// What a policy is made of besides the table.
+#[derive(Debug)]
+pub struct Parts {
+    /// The credentials of this guard.
+    pub credentials: CredentialStore,
+    /// The ways out.
+    pub upstreams: Upstreams,
+    /// The grants and their ends.
+    pub grants: Arc<Grants>,
+}
+
+/// Keeps a policy up to date with its file.
+#[derive(Debug)]
+pub struct Reloader {
+    directory: PathBuf,
+    parts: Parts,
+    policy: Arc<ArcSwap<CompiledPolicy>>,
+    ack: AckWriter,
+    seen: Option<Seen>,
+    /// Hash of the file read last.
+    last_read: Sha256Hex,
+    /// An acknowledgement that could not be written yet.
+    unwritten: Option<(Sha256Hex, Option<String>)>,
+    /// What was last complained about, so that it is said once.
+    complaint: Option<String>,
+}
+
+/// What tells one version of a file from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    /// Also changed by a rename onto the name, which modifies nothing.
+    changed: (i64, i64),
+    /// The file had changed so shortly before it was looked at that another change may not show.
+    may_hide_another: bool,
+}
+
+/// Why a file that was read is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum NotApplied {
+    /// it cannot be read or parsed
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// it names what this guard does not have
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// its grants cannot be noted
+    #[error("the grants of the new table cannot be noted, so it is not applied: {0}")]
+    Grants(std::io::Error),
+}
+
+impl Parts {
+    /// Makes a table ready to come into force, its grants noted on disk.
+    pub fn compile(&self, table: contract::RouteTable) -> Result<CompiledPolicy, NotApplied> {
+        let policy = CompiledPolicy::compile(table, &self.credentials, &self.upstreams)?;
+        self.grants
+            .observe(policy.table(), Now::read())
+            .map_err(NotApplied::Grants)?;
+        Ok(policy)
+    }
+}
+
+/// The hashes by which a policy is acknowledged.
+pub fn in_force(policy: &CompiledPolicy) -> InForce {
+    InForce {
+        effective_sha256: policy.effective_sha256().clone(),
+        generation: policy.table().generation,
+    }
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    /// Keeps `policy`, which was made of a file with the hash `last_read`, up to date with `directory`.
+    pub fn new(
+        directory: PathBuf,
+        parts: Parts,
+        policy: Arc<ArcSwap<CompiledPolicy>>,
+        ack: AckWriter,
+        last_read: Sha256Hex,
+    ) -> Self {
+        Self {
+            directory,
+            parts,
+            policy,
+            ack,
+            seen: None,
+            last_read,
+            unwritten: None,
+            complaint: None,
+        }
+    }
+
+    /// Looks whether the file has changed, and applies it if so. Notes grants that have ended meanwhile. Blocks on
+    /// the disk when there is something to do.
+    pub fn look(&mut self) {
+        self.settle_grants();
+        let now = Seen::of(&self.directory.join(ROUTES));
+        let unchanged = now.is_some() && now == self.seen && !now.is_some_and(|seen| seen.may_hide_another);
+        if !unchanged {
+            self.seen = now;
+            self.read();
+        }
+        if let Some((sha256, error)) = self.unwritten.take() {
+            self.acknowledge(sha256, error);
+        }
+    }
+
+    fn settle_grants(&mut self) {
+        let policy = self.policy.load();
+        if let Err(error) = self.parts.grants.settle(policy.table(), Now::read()) {
+            self.complain(error.to_string());
+        }
+    }
+
+    fn read(&mut self) {
+        match config::routes(&self.directory) {
+            Ok(file) if file.sha256 == self.last_read => {}
+            Ok(file) => {
+                self.last_read = file.sha256.clone();
+                let sha256 = file.sha256.clone();
+                let error = self.apply(file).err().map(|error| error.to_string());
+                self.say(error.as_deref());
+                self.unwritten = Some((sha256, error));
+            }
+            // Nothing was read, so there is no hash to acknowledge; whoever waits for one sees that it does not come.
+            Err(error) => self.complain(error.to_string()),
+        }
+    }
+
+    fn apply(&self, file: RoutesFile) -> Result<(), NotApplied> {
+        let table = file.table.map_err(ConfigError::from)?;
+        let policy = self.parts.compile(table)?;
+        self.policy.store(Arc::new(policy));
+        Ok(())
+    }
+
+    fn say(&mut self, error: Option<&str>) {
+        let generation = self.policy.load().table().generation;
+        match error {
+            None => tracing::info!("generation {generation} is in force"),
+            Some(error) => {
+                tracing::error!("{error}; the policy before it (generation {generation}) stays in force")
+            }
+        }
+        self.complaint = None;
+    }
+
+    fn acknowledge(&mut self, sha256: Sha256Hex, error: Option<String>) {
+        let in_force = in_force(&self.policy.load());
+        if let Err(failed) = self.ack.write(&sha256, &in_force, error.clone()) {
+            self.complain(failed.to_string());
+            self.unwritten = Some((sha256, error));
+        }
+    }
+
+    fn complain(&mut self, complaint: String) {
+        if self.complaint.as_ref() != Some(&complaint) {
+            tracing::error!("{complaint}");
+            self.complaint = Some(complaint);
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn of(path: &std::path::Path) -> Option<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let metadata = fs_err::metadata(path).ok()?;
+        let (seconds, nanos) = (metadata.ctime(), metadata.ctime_nsec());
+        let changed = Duration::new(
+            u64::try_from(seconds).unwrap_or_default(),
+            u32::try_from(nanos).unwrap_or_default(),
+        );
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (seconds, nanos),
+            may_hide_another: now < changed + CLOCK_STEP,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Knows every credential that egress injects, wherever it turns up: in a request it must not leave, in a response it must
+//! not come back.
+//!
+//! The work is done by [`secrets::known`]; here is which values are looked for. Credentials under
+//! [`secrets::known::SHORTEST`] bytes are not: chance would find them. (Preflight tells the operator.)
+
+use std::fmt;
+
+use bytes::Bytes;
+use contract::{AuthScheme, RouteTable};
+use mitm::Released;
+use secrets::known::{Builder, HeldStream, KnownValues, SHORTEST};
+use zeroize::Zeroizing;
+
+use crate::credential::CredentialStore;
+
+/// The credentials of one policy.
+pub struct Tripwire {
+    values: KnownValues,
+    /// Values too short to be looked for in traffic; in a log line even chance is reason enough to leave a segment out.
+    short: Vec<Zeroizing<Vec<u8>>>,
+}
+
+/// A credential is there. Says nothing more, so that nothing more can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tripped;
+
+/// The tripwire over one body.
+pub struct BodyTripwire {
+    stream: HeldStream,
+    values: KnownValues,
+}
+
+// === impl Tripwire ===
+
+impl Tripwire {
+    /// Looks for every credential that this guard was given, whether or not the table names it now, and for the
+    /// password alone where the scheme is Basic.
+    pub fn for_policy(table: &RouteTable, credentials: &CredentialStore) -> Self {
+        let whole = credentials.values().map(|credential| credential.expose());
+        let passwords = table.routes().iter().filter_map(|route| {
+            let auth = route.auth.as_ref()?;
+            if auth.scheme != AuthScheme::Basic {
+                return None;
+            }
+            credentials.get(auth).ok()?.password()
+        });
+        Self::of(whole.chain(passwords))
+    }
+
+    /// Looks for these values.
+    pub fn of<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Self {
+        let mut builder = Builder::default();
+        let mut short = Vec::new();
+        for value in values.into_iter().filter(|value| !value.is_empty()) {
+            let value = Zeroizing::new(value.to_vec());
+            if builder.add("credential", value.clone()).is_err() {
+                short.push(value);
+            }
+        }
+        Self {
+            values: builder.build(),
+            short,
+        }
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether a credential stands in these bytes, in any form.
+    pub fn finds(&self, bytes: &[u8]) -> bool {
+        bytes.len() >= SHORTEST && !self.values.is_empty() && self.values.find(bytes).is_some()
+    }
+
+    /// Whether these bytes must not be shown: like [`Tripwire::finds`], and credentials of any length as they stand or
+    /// percent-encoded.
+    pub fn hides(&self, bytes: &[u8]) -> bool {
+        let holds = |text: &[u8]| {
+            self.short
+                .iter()
+                .any(|value| text.windows(value.len()).any(|window| window == value.as_slice()))
+        };
+        let short =
+            !self.short.is_empty() && (holds(bytes) || holds(&contract::reading::percent_decode(bytes)));
+        short || self.finds(bytes)
+    }
+
+    /// Looks at one body; none when there is nothing to look for.
+    pub fn body(&self) -> Option<BodyTripwire> {
+        (!self.values.is_empty()).then(|| BodyTripwire {
+            stream: self.values.held_stream(),
+            values: self.values.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Tripwire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tripwire(…)")
+    }
+}
+
+// === impl BodyTripwire ===
+
+impl BodyTripwire {
+    /// The next piece: lets through what cannot be part of a credential.
+    pub fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Tripped> {
+        self.stream
+            .push(data, |piece| released.push(piece))
+            .map_err(|_| Tripped)
+    }
+
+    /// The body is complete.
+    pub fn finish(&mut self, released: &mut Released) -> Result<(), Tripped> {
+        self.stream
+            .finish(|piece| released.push(piece))
+            .map_err(|_| Tripped)
+    }
+
+    /// Whether a credential stands in these bytes, which are no part of the stream (trailers).
+    pub fn finds(&self, bytes: &[u8]) -> bool {
+        bytes.len() >= SHORTEST && self.values.find(bytes).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+
+    const VALUE: &str = "sk-live/4bF+9xQ2_tZ7";
+
+    fn store(variables: &[(&str, &str)]) -> CredentialStore {
+        CredentialStore::from_variables(
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into())),
+        )
+    }
+
+    fn basic_table() -> RouteTable {
+        RouteTable::parse(
+            b"schema_version: 1
+generation: 1
+routes:
+- {host: a.example, auth: {scheme: Basic, token_ref: T, token_env: EGRESS_TOKEN_0}}
+",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_credential_is_known_in_every_form_that_the_design_names() {
+        let tripwire = Tripwire::of([VALUE.as_bytes()]);
+        let percent: String = VALUE.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for text in [
+            format!("x{VALUE}y"),
+            percent,
+            STANDARD.encode(format!("a{VALUE}b")),
+            STANDARD.encode(format!("ab{VALUE}")),
+            URL_SAFE_NO_PAD.encode(format!("abc{VALUE}")),
+            hex::encode(VALUE),
+            hex::encode_upper(VALUE),
+        ] {
+            assert!(tripwire.finds(text.as_bytes()), "{text}");
+        }
+        assert!(!tripwire.finds(&VALUE.as_bytes()[1..]));
+    }
+
+    #[test]
+    fn of_a_basic_credential_the_password_alone_is_one_too() {
+        let store = store(&[("EGRESS_TOKEN_0", "deploy:correct-horse-battery")]);
+        let tripwire = Tripwire::for_policy(&basic_table(), &store);
+        assert!(tripwire.finds(b"correct-horse-battery"));
+        assert!(tripwire.finds(STANDARD.encode("deploy:correct-horse-battery").as_bytes()));
+        assert!(!tripwire.finds(b"deploy"));
+    }
+
+    #[test]
+    fn a_short_credential_is_hidden_though_not_looked_for() {
+        let store = store(&[("EGRESS_TOKEN_3", "hunter2")]);
+        let tripwire = Tripwire::for_policy(&RouteTable::default(), &store);
+        assert!(tripwire.is_empty() && tripwire.body().is_none());
+        assert!(tripwire.hides(b"/a/hunter2") && tripwire.hides(b"/a/%68unter2"));
+        assert!(!tripwire.hides(b"/a/hunter3"));
+    }
+
+    #[test]
+    fn nothing_prints_a_value() {
+        assert!(!format!("{:?}", Tripwire::of([VALUE.as_bytes()])).contains("sk-"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_last_byte_of_a_credential_leaves_however_the_body_is_cut(
+            before in "[ -~]{0,20}",
+            cuts in proptest::collection::vec(1_usize..8, 1..12),
+        ) {
+            let body = format!("{before}{VALUE}after");
+            let tripwire = Tripwire::of([VALUE.as_bytes()]);
+            let (mut stream, mut released, mut out) = (tripwire.body().unwrap(), Released::default(), Vec::new());
+            let mut rest = Bytes::from(body);
+            let mut tripped = false;
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let piece = rest.split_to((*cut).min(rest.len()));
+                tripped = stream.push(piece, &mut released).is_err();
+                out.extend(released.by_ref().flatten());
+                if tripped {
+                    break;
+                }
+            }
+            prop_assert!(tripped);
+            let sent = String::from_utf8(out).unwrap();
+            prop_assert!(before.starts_with(&sent), "{} left", sent);
+        }
+
+        #[test]
+        fn what_holds_no_credential_leaves_as_it_came(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let tripwire = Tripwire::of([VALUE.as_bytes()]);
+            let (mut stream, mut released) = (tripwire.body().unwrap(), Released::default());
+            for piece in body.chunks(7) {
+                stream.push(Bytes::copy_from_slice(piece), &mut released).unwrap();
+            }
+            stream.finish(&mut released).unwrap();
+            prop_assert_eq!(released.flatten().collect::<Vec<u8>>(), body);
+        }
+    }
+}
