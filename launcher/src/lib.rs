@@ -14,6 +14,7 @@ pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod home;
+pub mod images;
 pub mod lifecycle;
 pub mod manifest;
 pub mod naming;

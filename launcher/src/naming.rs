@@ -73,9 +73,12 @@ pub fn slug_of_image(reference: &str) -> Option<Slug> {
         .ok()
 }
 
+/// The guards that there are, and the services of their containers.
+pub const GUARDS: [&str; 1] = [EGRESS];
+
 /// The repository of a guard's image; its tag is the hash of its content.
 pub fn guard_repository(guard: &str) -> String {
-    format!("{PREFIX}guard-{guard}")
+    format!("{PREFIX}{guard}")
 }
 
 /// The repository of one of our agent images; its tag is the hash of what it is built from.
@@ -85,12 +88,13 @@ pub fn agent_repository(variant: &str) -> String {
 
 /// Whether a repository is one of [`guard_repository`] or [`agent_repository`].
 pub fn is_shared_repository(repository: &str) -> bool {
-    ["guard-", "agent-"].iter().any(|kind| {
-        repository
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.strip_prefix(kind))
-            .is_some_and(|name| !name.is_empty())
-    })
+    let Some(name) = repository.strip_prefix(PREFIX) else {
+        return false;
+    };
+    GUARDS.contains(&name)
+        || name
+            .strip_prefix("agent-")
+            .is_some_and(|variant| !variant.is_empty())
 }
 
 /// The bottle and service of a container with this name and these labels, if it is one of this home's.
@@ -193,7 +197,7 @@ mod tests {
             AGENT_REPOSITORY,
             "claude-bottle-agent-",
             "debian",
-            "x/claude-bottle-guard-egress",
+            "x/claude-bottle-egress",
         ] {
             assert!(!is_shared_repository(repository), "{repository}");
         }

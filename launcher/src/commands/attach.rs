@@ -1,14 +1,18 @@
 //! `bottle attach`
 
 use crate::cli::Context;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::lifecycle::{BottleState, observe};
+use crate::naming;
+use crate::session::{self, Ending, stored};
 use clap::Args;
 
-/// Open another session in a running bottle.
+/// Open another session in a running bottle. Its end leaves the bottle running.
 #[derive(Debug, Args)]
 pub struct Attach {
-    /// The bottle, by the slug that `bottle list` shows.
-    pub slug: contract::Slug,
+    /// The bottle, by the slug that `bottle list` shows or the beginning of it.
+    pub slug: String,
 
     /// What to run instead of the agent.
     #[arg(last = true)]
@@ -17,7 +21,42 @@ pub struct Attach {
 
 impl Attach {
     /// Does it.
-    pub async fn run(self, _context: &Context) -> Result<()> {
-        Err(Error::failed("`bottle attach` does not exist yet"))
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let home = context.home()?;
+        let engine = Engine::connect(&context.environment).await?;
+        let bottles = observe::all(&engine, &home).await?;
+        let bottle = observe::find(&bottles, &self.slug)?;
+        let slug = &bottle.slug;
+        if bottle.state != BottleState::Running || !bottle.evidence.agent_runs {
+            return Err(Error::failed(format!(
+                "{slug} cannot be attached to: it is {}",
+                bottle.state.word()
+            ))
+            .hinted("`bottle list` shows what runs"));
+        }
+        let state = home.state(slug);
+        let session = stored::read(&state)?;
+        let working_directory = session.working_directory.clone();
+        let command = if self.command.is_empty() {
+            stored::later(session, &state)
+        } else {
+            self.command
+        };
+        let container = naming::container(slug, naming::AGENT);
+        let ending = session::run(
+            &engine,
+            &container,
+            &command,
+            &working_directory,
+            &context.environment,
+        )
+        .await?;
+        match ending {
+            Ending::Code(code) => context.printer.message(&format!(
+                "the session ended with exit code {code}; {slug} goes on"
+            )),
+            Ending::ContainerGone => context.printer.message(&format!("{slug} was stopped")),
+        }
+        Ok(())
     }
 }

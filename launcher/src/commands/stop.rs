@@ -1,28 +1,134 @@
 //! `bottle stop`
 
 use crate::cli::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::lifecycle::{Bottle, BottleState, Machine, Outcome, Settled, observe};
 use clap::Args;
 
-/// Take a bottle down.
+/// Take bottles down.
 #[derive(Debug, Args)]
 pub struct Stop {
-    /// The bottle, by the slug that `bottle list` shows.
-    #[arg(required_unless_present = "all")]
-    pub slug: Option<contract::Slug>,
+    /// The bottles, by the slugs that `bottle list` shows or the beginnings of them.
+    #[arg(required_unless_present = "all", value_name = "SLUG")]
+    pub slugs: Vec<String>,
 
-    /// Every running bottle.
-    #[arg(long, conflicts_with = "slug")]
+    /// Every bottle that runs.
+    #[arg(long, conflicts_with = "slugs")]
     pub all: bool,
 
-    /// Keep its state directory.
+    /// Keep their state directories.
     #[arg(long)]
     pub preserve: bool,
 }
 
 impl Stop {
     /// Does it.
-    pub async fn run(self, _context: &Context) -> Result<()> {
-        Err(Error::failed("`bottle stop` does not exist yet"))
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let machine = Machine::connect(context).await?;
+        let bottles = observe::all(&machine.engine, &machine.home).await?;
+        let meant = self.meant(&bottles)?;
+        if meant.is_empty() {
+            context.printer.message("no bottle is running");
+        }
+        let mut failed = Vec::new();
+        for bottle in meant {
+            if let Err(error) = self.stop(&machine, bottle).await {
+                failed.push(error.to_string());
+            }
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::several(Kind::Failed, failed).hinted("`bottle cleanup` tries again"))
+        }
+    }
+
+    fn meant<'b>(&self, bottles: &'b [Bottle]) -> Result<Vec<&'b Bottle>> {
+        if self.all {
+            let runs =
+                |bottle: &&Bottle| !matches!(bottle.state, BottleState::Preserved | BottleState::Stopped);
+            return Ok(bottles.iter().filter(runs).collect());
+        }
+        let mut meant: Vec<&Bottle> = Vec::new();
+        for argument in &self.slugs {
+            let bottle = observe::find(bottles, argument)?;
+            if !meant.iter().any(|other| other.slug == bottle.slug) {
+                meant.push(bottle);
+            }
+        }
+        Ok(meant)
+    }
+
+    async fn stop(&self, machine: &Machine, bottle: &Bottle) -> Result<()> {
+        let slug = &bottle.slug;
+        if bottle.state == BottleState::Preserved {
+            machine
+                .printer
+                .message(&format!("{slug} does not run; its state is kept"));
+            machine
+                .printer
+                .hint(&format!("`bottle cleanup --discard {slug}` removes it"));
+            return Ok(());
+        }
+        let progress = machine.printer.progress(&format!("stopping {slug}"));
+        match machine.stop(bottle, self.preserve).await? {
+            Outcome::Down(Settled::Removed) => progress.done(),
+            Outcome::Down(Settled::Kept) => {
+                progress.ended("down; its state is kept");
+                machine
+                    .printer
+                    .hint(&format!("`bottle cleanup --discard {slug}` removes it"));
+            }
+            Outcome::LeftAlone => progress.ended("somebody else took it down"),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::resources::Owned;
+    use crate::lifecycle::lock::Launcher;
+    use crate::lifecycle::settle::Evidence;
+
+    fn bottle(slug: &str, state: BottleState) -> Bottle {
+        Bottle {
+            slug: slug.parse().unwrap(),
+            state,
+            evidence: Evidence {
+                being_changed: false,
+                launcher: Launcher::None,
+                was_ready: true,
+                preserve: false,
+                agent_runs: false,
+                has_resources: false,
+            },
+            metadata: None,
+            owned: Owned::default(),
+            has_folder: true,
+        }
+    }
+
+    #[test]
+    fn all_means_what_may_run_and_never_what_is_kept() {
+        let bottles = [
+            bottle("a-00000", BottleState::Running),
+            bottle("b-00000", BottleState::Preserved),
+            bottle("c-00000", BottleState::Crashed),
+            bottle("d-00000", BottleState::Stopped),
+        ];
+        let stop = |slugs: &[&str], all| Stop {
+            slugs: slugs.iter().map(|slug| (*slug).to_owned()).collect(),
+            all,
+            preserve: false,
+        };
+        let meant = |stop: Stop| -> Vec<String> {
+            let meant = stop.meant(&bottles).unwrap();
+            meant.iter().map(|bottle| bottle.slug.to_string()).collect()
+        };
+        assert_eq!(meant(stop(&[], true)), ["a-00000", "c-00000"]);
+        assert_eq!(meant(stop(&["b", "b-00000"], false)), ["b-00000"]);
+        assert!(stop(&["a", "nothing"], false).meant(&bottles).is_err());
     }
 }

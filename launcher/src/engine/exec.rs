@@ -31,6 +31,8 @@ pub struct Exec<'a> {
     pub command: &'a [String],
     /// `NAME=value`, besides the container's own.
     pub environment: &'a [String],
+    /// Where it starts; else where the container does.
+    pub working_directory: Option<&'a str>,
     /// With a terminal of this size: rows, columns.
     pub terminal: Option<(u16, u16)>,
     /// With a standard input.
@@ -78,6 +80,7 @@ impl Engine {
             detach_keys: exec.terminal.map(|_| DETACH_KEYS.to_owned()),
             cmd: Some(exec.command.to_vec()),
             env: Some(exec.environment.to_vec()),
+            working_dir: exec.working_directory.map(str::to_owned),
             ..ExecConfig::default()
         };
         let created = self
@@ -170,6 +173,7 @@ impl Engine {
                 container,
                 command,
                 environment: &[],
+                working_directory: None,
                 terminal: None,
                 input: !input.is_empty(),
             };

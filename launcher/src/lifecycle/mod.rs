@@ -5,12 +5,16 @@
 pub mod folder;
 pub mod interrupt;
 pub mod lock;
+pub mod machine;
 pub mod observe;
 pub mod ready;
 pub mod settle;
+pub mod stop;
 pub mod teardown;
 mod tree;
 
+pub use machine::Machine;
 pub use observe::Bottle;
 pub use settle::{BottleState, Cause};
+pub use stop::Outcome;
 pub use teardown::{Settled, Tools};

@@ -4,7 +4,7 @@ use super::{Plan, is_claude};
 use contract::SCHEMA_VERSION;
 use serde::{Deserialize, Serialize};
 
-/// `agent/session.json`.
+/// `session.json` in the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {

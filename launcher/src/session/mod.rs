@@ -4,7 +4,7 @@
 //! Without one it gets plain streams. A session takes nothing down when it ends: that is the launcher's that began the bottle.
 
 mod input;
-pub mod recipe;
+pub mod stored;
 mod terminal;
 
 use crate::engine::Engine;
@@ -13,7 +13,6 @@ use crate::engine::frames::{Frames, Stream};
 use crate::environment::{self, Environment};
 use crate::error::{Error, Result};
 use input::Keyboard;
-pub use recipe::Recipe;
 use std::io::IsTerminal as _;
 use terminal::Raw;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,6 +32,7 @@ pub async fn run(
     engine: &Engine,
     container: &str,
     command: &[String],
+    working_directory: &str,
     environment: &Environment,
 ) -> Result<Ending> {
     let with_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
@@ -41,6 +41,7 @@ pub async fn run(
         container,
         command,
         environment: &variables(environment, with_terminal),
+        working_directory: Some(working_directory),
         // A terminal whose size nobody knows is one all the same.
         terminal: with_terminal.then(|| size.unwrap_or((24, 80))),
         input: true,

@@ -1,0 +1,204 @@
+//! The images that a bottle runs: guards' made from our own binaries, the agent's built from a Dockerfile.
+//!
+//! Every tag is the hash of what is in the image (a guard) or of what it is built from (an agent), so an image that is there is
+//! the right one and nothing is made twice. Nothing of ours is ever pulled: a missing image is made here or it is an error.
+
+mod agent;
+mod archive;
+pub mod libexec;
+mod prune;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::home::Home;
+use crate::lifecycle::lock::{How, Locked};
+use crate::naming;
+use crate::plan::{AgentImage, Plan};
+use crate::printer::Printer;
+pub use agent::Variant;
+use archive::GuardImage;
+use libexec::Libexec;
+use std::time::Duration;
+
+/// How long another command may take that makes images; an agent image is built from the network.
+const OTHERS: Duration = Duration::from_secs(30 * 60);
+
+/// The images of one launch, by `repository:tag`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct References {
+    /// The agent's.
+    pub agent: String,
+    /// Each guard's name and image.
+    pub guards: Vec<(String, String)>,
+}
+
+impl References {
+    /// The image of a guard.
+    pub fn guard(&self, name: &str) -> Option<&str> {
+        self.guards
+            .iter()
+            .find(|(guard, _)| guard == name)
+            .map(|(_, reference)| reference.as_str())
+    }
+}
+
+/// The guards that a plan has, each a binary of ours.
+fn guards_of(_plan: &Plan) -> Vec<&'static str> {
+    vec![naming::EGRESS]
+}
+
+/// Makes images.
+pub struct Images<'a> {
+    /// Where.
+    pub engine: &'a Engine,
+    /// From our binaries.
+    pub libexec: &'a Libexec,
+    /// For this home.
+    pub home: &'a Home,
+    /// For progress.
+    pub printer: &'a Printer,
+}
+
+/// What one image is made from.
+enum Recipe {
+    Guard(GuardImage),
+    Shared(Variant),
+    Bottle(agent::Bottle),
+}
+
+impl Recipe {
+    fn reference(&self) -> String {
+        match self {
+            Self::Guard(guard) => guard.reference.clone(),
+            Self::Shared(variant) => variant.reference(),
+            Self::Bottle(bottle) => bottle.reference(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Guard(guard) => format!("loading the image {}", guard.reference),
+            Self::Shared(variant) => format!("building the {} agent image", variant.name),
+            Self::Bottle(bottle) => format!("building the agent image from {}", bottle.dockerfile.display()),
+        }
+    }
+}
+
+impl Images<'_> {
+    /// Makes what this launch lacks. While the lock that is given back is held, nobody removes an image.
+    pub async fn ensure(&self, plan: &Plan) -> Result<(References, Locked)> {
+        let guards = guards_of(plan)
+            .into_iter()
+            .map(|guard| Ok(GuardImage::of(guard, self.libexec.read(guard)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let agent = match &plan.agent.image {
+            AgentImage::Claude => Recipe::Shared(Variant::CLAUDE),
+            AgentImage::Small => Recipe::Shared(Variant::SMALL),
+            AgentImage::Dockerfile(path) => Recipe::Bottle(agent::Bottle {
+                slug: plan.slug.clone(),
+                dockerfile: path.clone(),
+            }),
+        };
+        let references = References {
+            agent: agent.reference(),
+            guards: guards
+                .iter()
+                .map(|guard| (guard.guard.clone(), guard.reference.clone()))
+                .collect(),
+        };
+        let recipes: Vec<Recipe> = guards.into_iter().map(Recipe::Guard).chain([agent]).collect();
+        let lock = self.make_missing(&recipes, false).await?;
+        Ok((references, lock))
+    }
+
+    /// Makes every shared image: what `bottle images build` does. Gives what was made.
+    pub async fn build_all(&self, variants: &[Variant], even_if_there: bool) -> Result<Vec<String>> {
+        let mut recipes = Vec::new();
+        for guard in naming::GUARDS {
+            recipes.push(Recipe::Guard(GuardImage::of(guard, self.libexec.read(guard)?)));
+        }
+        recipes.extend(variants.iter().copied().map(Recipe::Shared));
+        let before = self.missing(&recipes).await?;
+        let made = if even_if_there {
+            recipes.iter().map(Recipe::reference).collect()
+        } else {
+            before.iter().map(|recipe| recipe.reference()).collect()
+        };
+        self.make_missing(&recipes, even_if_there).await?;
+        Ok(made)
+    }
+
+    async fn make_missing(&self, recipes: &[Recipe], even_if_there: bool) -> Result<Locked> {
+        loop {
+            let path = self.home.images_lock();
+            if let Some(parent) = path.parent() {
+                fs_err::create_dir_all(parent)?;
+            }
+            let shared = Locked::wait_or_create(&path, How::Shared, OTHERS).await?;
+            if !even_if_there && self.missing(recipes).await?.is_empty() {
+                return Ok(shared);
+            }
+            drop(shared);
+            let _alone = Locked::wait_or_create(&path, How::Alone, OTHERS).await?;
+            // Somebody may have made them meanwhile.
+            let missing = if even_if_there {
+                recipes.iter().collect()
+            } else {
+                self.missing(recipes).await?
+            };
+            for recipe in missing {
+                self.make(recipe, even_if_there).await?;
+            }
+            if even_if_there {
+                return Locked::wait_or_create(&path, How::Shared, OTHERS).await;
+            }
+        }
+    }
+
+    async fn missing<'r>(&self, recipes: &'r [Recipe]) -> Result<Vec<&'r Recipe>> {
+        let there = recipes.iter().map(async |recipe| {
+            let id = self.engine.image_id(&recipe.reference()).await?;
+            Ok(id.is_some())
+        });
+        let there: Vec<Result<bool>> = futures_util::future::join_all(there).await;
+        let mut missing = Vec::new();
+        for (recipe, there) in recipes.iter().zip(there) {
+            if !there? {
+                missing.push(recipe);
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn make(&self, recipe: &Recipe, from_scratch: bool) -> Result<()> {
+        let progress = self.printer.progress(&recipe.shown());
+        let label = [(naming::HOME_LABEL.to_owned(), self.home.hash())];
+        match recipe {
+            Recipe::Guard(guard) => {
+                self.engine.load_image(guard.archive(&self.home.hash())?).await?;
+            }
+            Recipe::Shared(variant) => {
+                let reference = variant.reference();
+                let build = variant.build(&reference, label.into(), from_scratch)?;
+                self.engine.build_image(build, |line| progress.step(line)).await?;
+            }
+            Recipe::Bottle(bottle) => {
+                let (reference, context) = (bottle.reference(), bottle.context()?);
+                let build = bottle.build(&reference, context, label.into());
+                self.engine.build_image(build, |line| progress.step(line)).await?;
+            }
+        }
+        progress.done();
+        Ok(())
+    }
+
+    /// The images that this installation would use now.
+    pub fn current(&self) -> Vec<String> {
+        let guards = naming::GUARDS
+            .iter()
+            .filter_map(|guard| Some(GuardImage::of(guard, self.libexec.read(guard).ok()?).reference));
+        guards
+            .chain(Variant::ALL.iter().map(Variant::reference))
+            .collect()
+    }
+}
