@@ -160,7 +160,10 @@ pub async fn load(
     let origin = (namespaces::ORIGIN, 443);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while let Err(error) = std::net::TcpStream::connect(origin) {
-        anyhow::ensure!(std::time::Instant::now() < deadline, "the origin does not listen: {error}");
+        anyhow::ensure!(
+            std::time::Instant::now() < deadline,
+            "the origin does not listen: {error}"
+        );
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let mut report = report::Report::default();
