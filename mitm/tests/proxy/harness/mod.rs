@@ -1,0 +1,78 @@
+//! One proxy under a scriptable policy, scripted origins, and agents that can say anything.
+
+mod agent;
+mod authority;
+mod origin;
+mod policy;
+
+pub(crate) use agent::{Agent, Answer, get, h2_client, read_answer, read_head};
+pub(crate) use authority::TestAuthority;
+pub(crate) use origin::{Io, Origin, Seen, serve_raw, text};
+pub(crate) use policy::{Event, Script, TestPermit, denial};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mitm::{CertificateAuthority, Limits, ListenAddress, Listener, Proxy};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A running proxy.
+pub(crate) struct Bench {
+    pub(crate) address: SocketAddr,
+    pub(crate) authority: TestAuthority,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) serving: tokio::task::JoinHandle<()>,
+}
+
+/// Nothing in a test takes this long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Bench {
+    pub(crate) async fn start(script: Script) -> Self {
+        Self::with_limits(script, Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(script: Script, limits: Limits) -> Self {
+        let authority = TestAuthority::new("test agent CA");
+        let (policy, events) = script.build();
+        let ca = CertificateAuthority::from_pem(&authority.certificate_pem(), &authority.key_pem()).unwrap();
+        let proxy = Proxy::new(Arc::new(policy), ca, limits);
+        let listener = Listener::bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let serving = tokio::spawn(async move { proxy.serve(listener, token).await });
+        Self {
+            address,
+            authority,
+            events,
+            shutdown,
+            serving,
+        }
+    }
+
+    /// The next thing that the policy was told.
+    pub(crate) async fn event(&mut self) -> Event {
+        within(self.events.recv()).await.expect("the proxy is alive")
+    }
+
+    /// Nothing more was told to the policy. Everything that could tell is over when this is called.
+    pub(crate) fn no_event(&mut self) {
+        if let Ok(event) = self.events.try_recv() {
+            panic!("unexpected {event:?}");
+        }
+    }
+
+    pub(crate) async fn agent(&self) -> Agent {
+        Agent::dial(self.address).await
+    }
+}
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("done long ago")
+}

@@ -1,0 +1,224 @@
+//! A policy that a test scripts, and what it was told.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use mitm::{
+    AddressRules, ConnectPlan, ConnectRequest, Denial, Dialer, DnsName, Forward, Inspector, LocalResponse,
+    Outcome, Permit, Policy, ProxyAddress, Reason, Refusal, RequestHead, Resolve, Resolving, Upstream,
+    Verdict,
+};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+
+/// What a policy was told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Connect {
+        authority: String,
+        headers: HeaderMap,
+    },
+    Admit {
+        head: RequestHead,
+        headers: HeaderMap,
+    },
+    Refused {
+        reason: Reason,
+        detail: String,
+        admitted: bool,
+        answerable: bool,
+    },
+    Finished(Outcome),
+}
+
+impl Event {
+    pub(crate) fn refused(self) -> Reason {
+        match self {
+            Event::Refused { reason, .. } => reason,
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    pub(crate) fn finished(self) -> Outcome {
+        match self {
+            Event::Finished(outcome) => outcome,
+            other => panic!("expected an end, got {other:?}"),
+        }
+    }
+
+    pub(crate) fn admitted(self) -> (RequestHead, HeaderMap) {
+        match self {
+            Event::Admit { head, headers } => (head, headers),
+            other => panic!("expected an admission, got {other:?}"),
+        }
+    }
+}
+
+type OnConnect = Box<dyn Fn(&ConnectRequest<'_>) -> Result<ConnectPlan, Denial> + Send + Sync>;
+type OnAdmit = Box<dyn Fn(&RequestHead, &mut HeaderMap) -> Option<Verdict<TestPermit>> + Send + Sync>;
+type MakeInspector = Arc<dyn Fn() -> Box<dyn Inspector> + Send + Sync>;
+type OnResponse = Arc<dyn Fn(StatusCode, &mut HeaderMap) -> Result<(), Denial> + Send + Sync>;
+
+/// What the policy does. By default it allows everything.
+pub(crate) struct Script {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) connect: OnConnect,
+    /// None: forward.
+    pub(crate) admit: OnAdmit,
+    pub(crate) request_inspector: Option<MakeInspector>,
+    pub(crate) response_inspector: Option<MakeInspector>,
+    pub(crate) response: Option<OnResponse>,
+}
+
+impl Script {
+    /// Dials loopback whatever the name, trusting `tls`.
+    pub(crate) fn direct(tls: Arc<ClientConfig>) -> Self {
+        let rules = AddressRules {
+            permitted: vec!["127.0.0.0/8".parse().unwrap()],
+            never: Vec::new(),
+        };
+        Self::via(Upstream::new(
+            Dialer::Direct {
+                rules,
+                resolver: Arc::new(Loopback),
+            },
+            tls,
+        ))
+    }
+
+    pub(crate) fn through_proxy(proxy: ProxyAddress, tls: Arc<ClientConfig>) -> Self {
+        Self::via(Upstream::through_proxy(proxy, tls))
+    }
+
+    pub(crate) fn via(upstream: Arc<Upstream>) -> Self {
+        Self {
+            upstream,
+            connect: Box::new(|_| Ok(ConnectPlan::Intercept { http2: true })),
+            admit: Box::new(|_, _| None),
+            request_inspector: None,
+            response_inspector: None,
+            response: None,
+        }
+    }
+
+    pub(crate) fn build(self) -> (TestPolicy, mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (TestPolicy { script: self, sender }, receiver)
+    }
+}
+
+pub(crate) struct TestPolicy {
+    script: Script,
+    sender: mpsc::UnboundedSender<Event>,
+}
+
+pub(crate) struct TestPermit {
+    sender: mpsc::UnboundedSender<Event>,
+    request_inspector: Option<MakeInspector>,
+    response_inspector: Option<MakeInspector>,
+    response: Option<OnResponse>,
+}
+
+pub(crate) fn denial(status: u16, text: &'static str) -> Denial {
+    let told_agent = http::Response::builder()
+        .status(status)
+        .header("x-denied-by", "test")
+        .body(Bytes::from_static(text.as_bytes()))
+        .unwrap();
+    Denial {
+        told_agent,
+        logged: text.to_owned(),
+    }
+}
+
+impl Policy for TestPolicy {
+    type Permit = TestPermit;
+
+    fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial> {
+        let _ = self.sender.send(Event::Connect {
+            authority: request.authority.to_string(),
+            headers: request.headers.clone(),
+        });
+        (self.script.connect)(request)
+    }
+
+    async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<TestPermit> {
+        let _ = self.sender.send(Event::Admit {
+            head: copy(head),
+            headers: headers.clone(),
+        });
+        if let Some(verdict) = (self.script.admit)(head, headers) {
+            return verdict;
+        }
+        Verdict::Forward(Forward {
+            permit: TestPermit {
+                sender: self.sender.clone(),
+                request_inspector: self.script.request_inspector.clone(),
+                response_inspector: self.script.response_inspector.clone(),
+                response: self.script.response.clone(),
+            },
+            upstream: Arc::clone(&self.script.upstream),
+        })
+    }
+
+    fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
+        let _ = self.sender.send(Event::Refused {
+            reason: refusal.reason,
+            detail: refusal.detail.to_owned(),
+            admitted: refusal.admitted,
+            answerable: refusal.answerable,
+        });
+        http::Response::builder()
+            .status(refusal.reason.status())
+            .header("x-refused", refusal.reason.as_str())
+            .body(Bytes::from(format!("shaped by the policy: {}", refusal.detail)))
+            .unwrap()
+    }
+}
+
+impl Permit for TestPermit {
+    fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
+        self.request_inspector.as_ref().map(|make| make())
+    }
+
+    fn response(
+        &mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Box<dyn Inspector>>, Denial> {
+        if let Some(response) = &self.response {
+            response(status, headers)?;
+        }
+        Ok(self.response_inspector.as_ref().map(|make| make()))
+    }
+
+    fn finished(self, outcome: Outcome) {
+        let _ = self.sender.send(Event::Finished(outcome));
+    }
+}
+
+fn copy(head: &RequestHead) -> RequestHead {
+    RequestHead {
+        connection: head.connection,
+        sequence: head.sequence,
+        way_in: head.way_in,
+        websocket: head.websocket,
+        method: head.method.clone(),
+        authority: head.authority.clone(),
+        target: head.target.clone(),
+        body: head.body,
+        received: head.received,
+    }
+}
+
+/// Every name is on this machine.
+#[derive(Debug)]
+pub(crate) struct Loopback;
+
+impl Resolve for Loopback {
+    fn resolve<'a>(&'a self, _name: &'a DnsName) -> Resolving<'a> {
+        Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) })
+    }
+}
