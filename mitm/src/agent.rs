@@ -20,11 +20,14 @@ use crate::connect::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::core::Core;
 use crate::gate::{Gate, Stop};
 use crate::head::{ConnectHead, HeadError, Leg};
-use crate::policy::{ConnectPlan, ConnectRequest, ConnectionId, Policy, WayIn};
-use crate::refusal::Refusal;
+use crate::policy::{ConnectPlan, ConnectRequest, ConnectionId, Denial, Policy, WayIn};
+use crate::refusal::{Reason, Refusal};
 use crate::request::AgentLeg;
 use crate::stream::{Rewound, Stream};
 use crate::tunnel::{Intercepted, intercept};
+
+/// How long an idle HTTP/2 agent may take to answer GOAWAY.
+const HINT: Duration = Duration::from_secs(5);
 
 /// Serves one accepted connection to its end.
 pub(crate) async fn serve<P: Policy>(
@@ -150,7 +153,7 @@ async fn serve_connect<P: Policy>(
         // The gate judges CONNECT on either leg; inside a tunnel it leads nowhere.
         Some(Stop::Connect(_)) => {
             let error = HeadError::new(
-                crate::refusal::Reason::MethodNotSupported,
+                Reason::MethodNotSupported,
                 "CONNECT inside a CONNECT tunnel is not supported",
             );
             let (mut stream, _) = gate.into_parts();
@@ -165,7 +168,7 @@ fn decide_connect<P: Policy>(
     connection: ConnectionId,
     authority: &Authority,
     headers: &HeaderMap,
-) -> Result<ConnectPlan, crate::policy::Denial> {
+) -> Result<ConnectPlan, Denial> {
     core.policy.connect(&ConnectRequest {
         connection,
         authority,
@@ -237,7 +240,8 @@ where
     .await;
 }
 
-/// Runs a connection; ends it gently when the proxy drains or when it had no request for too long.
+/// Runs a connection; ends it gently when the proxy drains or when it had no request for too long, and harshly
+/// when an idle one does not take the hint.
 async fn drive<C, E>(
     served: &mut C,
     end_gently: impl Fn(&mut C),
@@ -249,6 +253,7 @@ async fn drive<C, E>(
     E: std::fmt::Display,
 {
     let mut idle = pin!(tokio::time::sleep(keep_alive));
+    let mut hinted = false;
     let mut ending = false;
     loop {
         tokio::select! {
@@ -263,13 +268,17 @@ async fn drive<C, E>(
                 ending = true;
                 end_gently(served);
             }
-            () = &mut idle, if !ending => {
+            () = &mut idle => {
                 let rest = activity.idle_for().map_or(keep_alive, |idle| keep_alive.saturating_sub(idle));
-                if rest.is_zero() {
+                if !rest.is_zero() {
+                    idle.set(tokio::time::sleep(rest));
+                } else if hinted {
+                    return;
+                } else {
+                    hinted = true;
                     ending = true;
                     end_gently(served);
-                } else {
-                    idle.set(tokio::time::sleep(rest));
+                    idle.set(tokio::time::sleep(keep_alive.min(HINT)));
                 }
             }
         }

@@ -199,7 +199,7 @@ async fn exchange_with_upstream<P: Policy>(
         outgoing = match (error.take_message(), spare) {
             // Not a byte of it was sent: safe for any method.
             (Some(unsent), _) if attempt <= STALE_CONNECTIONS => Outgoing::from_request(unsent),
-            (None, Some(spare)) if was_closed(&error) => spare,
+            (None, Some(spare)) if was_lost(&error) => spare,
             _ => return Err(broke(authority, exchange, &error)),
         };
     }
@@ -261,10 +261,9 @@ fn broke(authority: &Authority, exchange: &Exchange, error: &TrySendError<Reques
     })
 }
 
-/// Whether the connection ended without a byte of a response, as one that the upstream had given up does.
-fn was_closed(error: &TrySendError<Request<RequestBody>>) -> bool {
-    let error = error.error();
-    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
+/// Whether the connection was lost, as one is that the upstream had given up: not by what either side said.
+fn was_lost(error: &TrySendError<Request<RequestBody>>) -> bool {
+    !error.error().is_parse() && !error.error().is_user()
 }
 
 impl Failed {

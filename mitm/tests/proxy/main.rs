@@ -1,5 +1,14 @@
 //! The proxy on real sockets: a real agent side, a real TLS upstream, everything on loopback.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::result_large_err,
+    reason = "all of it is test code, also outside the test functions"
+)]
+
 mod bodies;
 mod harness;
 mod headers;

@@ -1,1 +1,296 @@
+//! Where the proxy itself connects to: checked addresses, or through another proxy.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mitm::{
+    AddressRules, Dialer, DnsName, ListenAddress, Listener, ProxyAddress, Resolve, Resolving, Upstream,
+};
+use tokio::net::UnixListener;
+
+use crate::harness::*;
+
+/// Answers with these addresses, a different set each time it is asked.
+#[derive(Debug)]
+struct Rebinding {
+    answers: Vec<Vec<IpAddr>>,
+    asked: AtomicUsize,
+}
+
+impl Resolve for Rebinding {
+    fn resolve<'a>(&'a self, _name: &'a DnsName) -> Resolving<'a> {
+        let time = self.asked.fetch_add(1, Ordering::SeqCst);
+        let answer = self.answers[time.min(self.answers.len() - 1)].clone();
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+async fn hello() -> Origin {
+    Origin::http(|_| async { text("hello") }).await
+}
+
+/// What an agent is answered when the name resolves like this.
+async fn answer_for(origin: &Origin, rules: AddressRules, answers: Vec<Vec<&str>>) -> (Answer, usize) {
+    let answers = answers
+        .into_iter()
+        .map(|addresses| {
+            addresses
+                .into_iter()
+                .map(|address| address.parse().unwrap())
+                .collect()
+        })
+        .collect();
+    let resolver = Arc::new(Rebinding {
+        answers,
+        asked: AtomicUsize::new(0),
+    });
+    let dialer = Dialer::Direct {
+        rules,
+        resolver: Arc::clone(&resolver) as Arc<dyn Resolve>,
+    };
+    let bench = Bench::start(Script::via(Upstream::new(dialer, origin.trust()))).await;
+    let name = origin.name();
+    let mut agent = bench
+        .agent()
+        .await
+        .tunnel(&name, &bench.authority, &[b"http/1.1"])
+        .await;
+    let answer = agent.request(get(&name, "/")).await;
+    (answer, resolver.asked.load(Ordering::SeqCst))
+}
+
+fn loopback_permitted() -> AddressRules {
+    AddressRules {
+        permitted: vec!["127.0.0.0/8".parse().unwrap()],
+        never: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_dialled() {
+    let origin = hello().await;
+    for addresses in [
+        vec!["127.0.0.1"],
+        vec!["169.254.169.254"],
+        vec!["::ffff:127.0.0.1"],
+        vec!["64:ff9b::7f00:1"],
+        // One inner address among public ones is enough.
+        vec!["1.1.1.1", "127.0.0.1"],
+        vec!["127.0.0.1", "1.1.1.1"],
+    ] {
+        let (answer, _) = answer_for(&origin, AddressRules::default(), vec![addresses.clone()]).await;
+        assert_eq!(
+            (answer.status, answer.header("x-refused")),
+            (403, Some("address_forbidden")),
+            "{addresses:?}"
+        );
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_changes_after_the_check_is_not_asked_for() {
+    let origin = hello().await;
+    // Asked again, the name would lead to a forbidden address.
+    let (answer, asked) = answer_for(
+        &origin,
+        loopback_permitted(),
+        vec![vec!["127.0.0.1"], vec!["10.0.0.1"]],
+    )
+    .await;
+    assert_eq!((answer.text(), asked), ("hello", 1));
+    let (answer, asked) = answer_for(
+        &origin,
+        loopback_permitted(),
+        vec![vec!["10.0.0.1"], vec!["127.0.0.1"]],
+    )
+    .await;
+    assert_eq!((answer.status, asked), (403, 1));
+}
+
+#[tokio::test]
+async fn the_never_list_beats_a_permission() {
+    let origin = hello().await;
+    let mut rules = loopback_permitted();
+    rules.never.push("127.0.0.0/24".parse().unwrap());
+    let (answer, _) = answer_for(&origin, rules, vec![vec!["127.0.0.1"]]).await;
+    assert_eq!(answer.header("x-refused"), Some("address_forbidden"));
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_address_literal_obeys_the_same_rules() {
+    let origin = hello().await;
+    let bench = Bench::start(Script::via(Upstream::direct(
+        AddressRules::default(),
+        origin.trust(),
+    )))
+    .await;
+    let name = format!("127.0.0.1:{}", origin.address.port());
+    let mut agent = bench.agent().await;
+    let answer = agent
+        .request(format!("GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\n\r\n"))
+        .await;
+    assert_eq!(
+        (answer.status, answer.header("x-refused")),
+        (403, Some("address_forbidden"))
+    );
+}
+
+#[tokio::test]
+async fn the_next_address_is_tried_when_one_does_not_answer() {
+    let origin = hello().await;
+    // Nothing listens on 127.0.0.2.
+    let (answer, _) = answer_for(
+        &origin,
+        loopback_permitted(),
+        vec![vec!["127.0.0.2", "127.0.0.1"]],
+    )
+    .await;
+    assert_eq!(answer.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_a_502() {
+    let origin = hello().await;
+    let (answer, _) = answer_for(&origin, loopback_permitted(), vec![vec![]]).await;
+    assert_eq!(
+        (answer.status, answer.header("x-refused")),
+        (502, Some("upstream_unresolved"))
+    );
+}
+
+// === through another proxy ===
+
+/// A second proxy of the same kind, on a Unix socket, in front of the origin.
+async fn chained(script: Script) -> (Bench, ProxyAddress, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seat.sock");
+    let listener = Listener::bind(&ListenAddress::Unix {
+        path: path.clone(),
+        mode: 0o600,
+    })
+    .unwrap();
+    (
+        Bench::on(script, listener).await,
+        ProxyAddress::Unix(path),
+        directory,
+    )
+}
+
+#[tokio::test]
+async fn requests_go_through_a_chain_of_two_proxies() {
+    let origin = hello().await;
+    let plain =
+        Origin::plain_http(|request: Seen| async move { text(format!("plain {}", request.uri())) }).await;
+    let (mut seat, address, _directory) = chained(Script::direct(origin.trust())).await;
+    let front = Bench::start(Script::through_proxy(
+        address,
+        seat.authority.client(&[b"h2", b"http/1.1"]),
+    ))
+    .await;
+    let name = origin.name();
+    let mut agent = front
+        .agent()
+        .await
+        .tunnel(&name, &front.authority, &[b"http/1.1"])
+        .await;
+    assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
+    assert!(matches!(seat.event().await, Event::Connect { authority } if authority == name));
+    // In the clear the seat gets the absolute form.
+    let mut agent = front.agent().await;
+    let name = plain.name();
+    let answer = agent
+        .request(format!("GET http://{name}/x HTTP/1.1\r\nHost: {name}\r\n\r\n"))
+        .await;
+    assert_eq!(answer.text(), "plain /x");
+}
+
+#[tokio::test]
+async fn a_proxys_refusal_of_connect_reaches_the_agent_whole() {
+    let mut script = Script::direct(TestAuthority::new("unused").client(&[]));
+    script.connect = Box::new(|_| Err(denial(451, "the seat says no")));
+    let (seat, address, _directory) = chained(script).await;
+    let mut front = Bench::start(Script::through_proxy(address, seat.authority.client(&[]))).await;
+    let mut agent = front
+        .agent()
+        .await
+        .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
+        .await;
+    let answer = agent.request(get("api.test", "/")).await;
+    assert_eq!((answer.status, answer.text()), (451, "the seat says no"));
+    assert_eq!(answer.header("x-denied-by"), Some("test"));
+    front.event().await;
+    front.event().await.admitted();
+    let outcome = front.event().await.finished();
+    assert_eq!((outcome.ended, outcome.bytes_down), (mitm::Ended::Complete, 16));
+}
+
+#[tokio::test]
+async fn a_way_around_the_trusted_proxy_fails_tls() {
+    let origin = hello().await;
+    // The "proxy" tunnels blindly to the origin instead of intercepting.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blind.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let target = origin.address;
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut peer = Agent::over(socket);
+        peer.fill().await;
+        peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+        let mut upstream = tokio::net::TcpStream::connect(target).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut peer.io, &mut upstream).await;
+    });
+    let seat_only = TestAuthority::new("the seat").client(&[b"http/1.1"]);
+    let front = Bench::start(Script::through_proxy(ProxyAddress::Unix(path), seat_only)).await;
+    let name = origin.name();
+    let mut agent = front
+        .agent()
+        .await
+        .tunnel(&name, &front.authority, &[b"http/1.1"])
+        .await;
+    assert_eq!(
+        agent.request(get(&name, "/")).await.header("x-refused"),
+        Some("upstream_tls")
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_down_is_a_502() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = ProxyAddress::Unix(directory.path().join("nobody.sock"));
+    let front = Bench::start(Script::through_proxy(
+        nowhere,
+        TestAuthority::new("x").client(&[]),
+    ))
+    .await;
+    let mut agent = front
+        .agent()
+        .await
+        .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
+        .await;
+    let answer = agent.request(get("api.test", "/")).await;
+    assert_eq!(
+        (answer.status, answer.header("x-refused")),
+        (502, Some("upstream_unreachable"))
+    );
+    assert!(answer.text().contains("upstream proxy"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_proxy_by_tcp_works_like_one_by_socket() {
+    let origin = hello().await;
+    let seat = Bench::start(Script::direct(origin.trust())).await;
+    let address = mitm::Authority::parse_connect(seat.address.to_string().as_bytes()).unwrap();
+    let trust = seat.authority.client(&[b"http/1.1"]);
+    let front = Bench::start(Script::through_proxy(ProxyAddress::Tcp(address), trust)).await;
+    let name = origin.name();
+    let mut agent = front
+        .agent()
+        .await
+        .tunnel(&name, &front.authority, &[b"http/1.1"])
+        .await;
+    assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
+}

@@ -23,7 +23,7 @@ async fn a_request_goes_through_a_tunnel_and_comes_back() {
         (answer.status, answer.text(), answer.complete),
         (200, "hello", true)
     );
-    assert!(matches!(bench.event().await, Event::Connect { authority, .. } if authority == origin.name()));
+    assert!(matches!(bench.event().await, Event::Connect { authority } if authority == origin.name()));
     let (head, _) = bench.event().await.admitted();
     assert_eq!(head.authority.to_string(), origin.name());
     assert_eq!((head.sequence, head.target()), (1, &b"/x"[..]));

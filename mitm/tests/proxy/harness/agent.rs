@@ -30,7 +30,6 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// False when the stream broke off before the message's end.
     pub(crate) complete: bool,
-    pub(crate) trailers: String,
 }
 
 impl Answer {
@@ -161,11 +160,10 @@ pub(crate) async fn read_answer(agent: &mut Agent, method: &str) -> Answer {
         .is_some_and(|value| value == "chunked");
     let bodiless =
         method == "HEAD" || status == 204 || status == 304 || (method == "CONNECT" && status == 200);
-    let mut trailers = String::new();
     let (body, complete) = if bodiless {
         (Bytes::new(), true)
     } else if chunked {
-        read_chunks(agent, &mut trailers).await
+        read_chunks(agent).await
     } else if let Some(length) = length {
         let body = agent.take(length).await;
         let complete = body.len() == length;
@@ -178,11 +176,10 @@ pub(crate) async fn read_answer(agent: &mut Agent, method: &str) -> Answer {
         headers,
         body,
         complete,
-        trailers,
     }
 }
 
-async fn read_chunks(agent: &mut Agent, trailers: &mut String) -> (Bytes, bool) {
+async fn read_chunks(agent: &mut Agent) -> (Bytes, bool) {
     let mut body = BytesMut::new();
     loop {
         let Some(line) = agent.line().await else {
@@ -194,7 +191,7 @@ async fn read_chunks(agent: &mut Agent, trailers: &mut String) -> (Bytes, bool) 
                 match agent.line().await {
                     None => return (body.freeze(), false),
                     Some(line) if line.is_empty() => return (body.freeze(), true),
-                    Some(line) => trailers.push_str(&line),
+                    Some(_trailer) => {}
                 }
             }
         }

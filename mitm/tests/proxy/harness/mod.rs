@@ -8,7 +8,7 @@ mod policy;
 pub(crate) use agent::{Agent, Answer, get, h2_client, read_answer, read_head};
 pub(crate) use authority::TestAuthority;
 pub(crate) use origin::{Io, Origin, Seen, serve_raw, text};
-pub(crate) use policy::{Event, Script, TestPermit, denial};
+pub(crate) use policy::{Event, Loopback, Script, TestPermit, denial};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,12 +36,20 @@ impl Bench {
     }
 
     pub(crate) async fn with_limits(script: Script, limits: Limits) -> Self {
+        let listener = Listener::bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        Self::run(script, limits, listener)
+    }
+
+    pub(crate) async fn on(script: Script, listener: Listener) -> Self {
+        Self::run(script, Limits::default(), listener)
+    }
+
+    fn run(script: Script, limits: Limits, listener: Listener) -> Self {
         let authority = TestAuthority::new("test agent CA");
         let (policy, events) = script.build();
         let ca = CertificateAuthority::from_pem(&authority.certificate_pem(), &authority.key_pem()).unwrap();
         let proxy = Proxy::new(Arc::new(policy), ca, limits);
-        let listener = Listener::bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = listener.local_addr().unwrap_or(([127, 0, 0, 1], 0).into());
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let serving = tokio::spawn(async move { proxy.serve(listener, token).await });

@@ -18,7 +18,6 @@ use tokio::sync::mpsc;
 pub(crate) enum Event {
     Connect {
         authority: String,
-        headers: HeaderMap,
     },
     Admit {
         head: RequestHead,
@@ -121,6 +120,19 @@ pub(crate) struct TestPermit {
     response: Option<OnResponse>,
 }
 
+impl TestPermit {
+    /// One whose end no one is told.
+    pub(crate) fn silent() -> Self {
+        let (sender, _) = mpsc::unbounded_channel();
+        Self {
+            sender,
+            request_inspector: None,
+            response_inspector: None,
+            response: None,
+        }
+    }
+}
+
 pub(crate) fn denial(status: u16, text: &'static str) -> Denial {
     let told_agent = http::Response::builder()
         .status(status)
@@ -139,7 +151,6 @@ impl Policy for TestPolicy {
     fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial> {
         let _ = self.sender.send(Event::Connect {
             authority: request.authority.to_string(),
-            headers: request.headers.clone(),
         });
         (self.script.connect)(request)
     }
