@@ -146,7 +146,7 @@ places! {
     compose_client = ".compose";
     /// Held with flock by the launcher that answers for this bottle, as long as it does:
     launcher = ".launcher";
-    /// What a session runs ([`crate::plan::Session`]):
+    /// What a session runs ([`crate::session::Recipe`]):
     session = "session.json";
     /// Present: this bottle has been up, guarded and proven isolated:
     ready = ".ready";

@@ -16,11 +16,9 @@ mod host;
 mod make;
 mod routes;
 mod secrets;
-mod session;
 
 pub use fresh::Fresh;
 pub use make::Request;
-pub use session::Session;
 
 pub use secrets::{SecretSource, SecretValue, Secrets, Wanted};
 

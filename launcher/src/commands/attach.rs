@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lifecycle::{BottleState, observe};
 use crate::naming;
-use crate::session::{self, Ending, stored};
+use crate::session::{self, Ending, Recipe};
 use clap::Args;
 
 /// Open another session in a running bottle. Its end leaves the bottle running.
@@ -35,10 +35,9 @@ impl Attach {
             .hinted("`bottle list` shows what runs"));
         }
         let state = home.state(slug);
-        let session = stored::read(&state)?;
-        let working_directory = session.working_directory.clone();
+        let recipe = Recipe::read(&state)?;
         let command = if self.command.is_empty() {
-            stored::later(session, &state)
+            recipe.later(&state)
         } else {
             self.command
         };
@@ -47,7 +46,7 @@ impl Attach {
             &engine,
             &container,
             &command,
-            &working_directory,
+            &recipe.working_directory,
             &context.environment,
         )
         .await?;

@@ -1,26 +1,177 @@
 //! `bottle logs`
 
 use crate::cli::Context;
+use crate::engine::Engine;
+use crate::engine::logs::Part;
+use crate::engine::resources::Container;
 use crate::error::{Error, Result};
+use crate::lifecycle::interrupt::Interrupts;
+use crate::lifecycle::{Bottle, observe};
+use crate::naming;
 use clap::Args;
+use futures_util::stream::{Peekable, select_all};
+use futures_util::{Stream, StreamExt as _};
+use std::pin::Pin;
 
-/// Show what a bottle's containers logged.
+/// Show what a bottle's containers logged, in the order of time.
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// The bottle, by the slug that `bottle list` shows.
-    pub slug: contract::Slug,
+    /// The bottle, by the slug that `bottle list` shows or the beginning of it.
+    pub slug: String,
 
     /// Only this guard, or `agent`.
-    pub service: Option<String>,
+    #[arg(long, value_name = "GUARD")]
+    pub guard: Option<String>,
 
-    /// Go on until it ends.
+    /// Go on until the bottle ends.
     #[arg(long, short)]
     pub follow: bool,
 }
 
+/// A container's lines, each after the service's name.
+type Lines = Pin<Box<dyn Stream<Item = Result<(String, String)>>>>;
+
 impl Logs {
     /// Does it.
-    pub async fn run(self, _context: &Context) -> Result<()> {
-        Err(Error::failed("`bottle logs` does not exist yet"))
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let home = context.home()?;
+        let engine = Engine::connect(&context.environment).await?;
+        let bottles = observe::all(&engine, &home).await?;
+        let bottle = observe::find(&bottles, &self.slug)?;
+        if bottle.owned.containers.is_empty() {
+            return self.kept(context, bottle, &home.state(&bottle.slug).compose_log());
+        }
+        let part = if self.follow { Part::Follow } else { Part::All };
+        let lines: Vec<Lines> = self
+            .meant(bottle)?
+            .into_iter()
+            .map(|container| {
+                let service = container.service.clone();
+                let lines = engine.log_lines(&container.id, part);
+                Box::pin(lines.map(move |line| Ok((service.clone(), line?)))) as Lines
+            })
+            .collect();
+        let print = |(service, line): (String, String)| {
+            if self.guard.is_some() {
+                context.printer.data(&line);
+            } else {
+                context.printer.data(&format!("{service:<10} {line}"));
+            }
+        };
+        if !self.follow {
+            return in_order_of_time(lines, print).await;
+        }
+        let mut interrupts = Interrupts::listen()?;
+        let mut all = select_all(lines);
+        loop {
+            tokio::select! {
+                line = all.next() => match line {
+                    Some(line) => print(line?),
+                    None => return Ok(()),
+                },
+                _ = interrupts.next() => return Ok(()),
+            }
+        }
+    }
+
+    fn meant<'b>(&self, bottle: &'b Bottle) -> Result<Vec<&'b Container>> {
+        let Some(guard) = &self.guard else {
+            return Ok(bottle.owned.containers.iter().collect());
+        };
+        match bottle.owned.service(guard) {
+            Some(container) => Ok(vec![container]),
+            None => {
+                let services: Vec<&str> = bottle
+                    .owned
+                    .containers
+                    .iter()
+                    .map(|container| container.service.as_str())
+                    .collect();
+                Err(Error::usage(format!(
+                    "{} has no `{}`; it has {}",
+                    bottle.slug,
+                    contract::text::harmless(guard),
+                    services.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// A bottle that is down: what was kept of its logs.
+    fn kept(&self, context: &Context, bottle: &Bottle, log: &std::path::Path) -> Result<()> {
+        let text = fs_err::read_to_string(log).map_err(|error| {
+            Error::failed(format!(
+                "{} does not run, and its logs were not kept",
+                bottle.slug
+            ))
+            .because(error)
+        })?;
+        let container = self
+            .guard
+            .as_deref()
+            .map(|guard| naming::container(&bottle.slug, guard));
+        for line in text.lines() {
+            // `container  | time text`; v1 may shorten the name to the service.
+            let from = line.split_once('|').map_or("", |(from, _)| from.trim());
+            if container.as_deref().is_none_or(|container| from == container) {
+                context.printer.data(line);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Merges logs that are each in order: the time before every line sorts as text.
+async fn in_order_of_time(lines: Vec<Lines>, mut print: impl FnMut((String, String))) -> Result<()> {
+    let mut heads: Vec<Peekable<Lines>> = lines.into_iter().map(|lines| lines.peekable()).collect();
+    loop {
+        let mut earliest: Option<(usize, String)> = None;
+        for (index, head) in heads.iter_mut().enumerate() {
+            let time = match Pin::new(head).peek().await {
+                None => continue,
+                // An error is told first of all.
+                Some(Err(_)) => String::new(),
+                Some(Ok((_, line))) => line.split(' ').next().unwrap_or_default().to_owned(),
+            };
+            if earliest.as_ref().is_none_or(|(_, before)| time < *before) {
+                earliest = Some((index, time));
+            }
+        }
+        let Some((index, _)) = earliest else {
+            return Ok(());
+        };
+        if let Some(head) = heads.get_mut(index)
+            && let Some(line) = head.next().await
+        {
+            print(line?);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_of_several_containers_are_shown_in_the_order_of_time() {
+        let lines = |service: &str, lines: &[&str]| -> Lines {
+            let lines: Vec<Result<(String, String)>> = lines
+                .iter()
+                .map(|line| Ok((service.to_owned(), (*line).to_owned())))
+                .collect();
+            Box::pin(futures_util::stream::iter(lines))
+        };
+        let mut shown = Vec::new();
+        in_order_of_time(
+            vec![
+                lines("agent", &["2026-01-01T00:00:02Z b", "2026-01-01T00:00:03Z c"]),
+                lines("egress", &["2026-01-01T00:00:01Z a", "2026-01-01T00:00:09Z d"]),
+                lines("empty", &[]),
+            ],
+            |(service, line)| shown.push(format!("{service} {}", line.rsplit(' ').next().unwrap())),
+        )
+        .await
+        .unwrap();
+        assert_eq!(shown, ["egress a", "agent b", "agent c", "egress d"]);
     }
 }

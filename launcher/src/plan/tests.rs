@@ -332,27 +332,6 @@ fn more_certificate_authorities_are_read_as_certificates_only() {
 }
 
 #[test]
-fn a_claude_session_carries_the_prompt_and_goes_on_by_a_flag() {
-    let session = Session::of(&Host::of("command: [claude, --model, opus]", "").plan());
-    assert_eq!(
-        session.command,
-        [
-            "claude",
-            "--model",
-            "opus",
-            "--append-system-prompt",
-            "Write code."
-        ]
-    );
-    assert_eq!(session.resume.last().unwrap(), "--continue");
-    let other = Session::of(&Host::of("image: small\ncommand: [bash, -l]", "").plan());
-    assert_eq!(
-        (other.command.as_slice(), other.resume.as_slice()),
-        (&["bash".to_owned(), "-l".to_owned()][..], &other.command[..])
-    );
-}
-
-#[test]
 fn secrets_are_resolved_by_name_and_asked_for_once() {
     let plan = full().plan();
     let environment = Environment::of([

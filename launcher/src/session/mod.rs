@@ -4,7 +4,7 @@
 //! Without one it gets plain streams. A session takes nothing down when it ends: that is the launcher's that began the bottle.
 
 mod input;
-pub mod stored;
+pub mod recipe;
 mod terminal;
 
 use crate::engine::Engine;
@@ -13,6 +13,7 @@ use crate::engine::frames::{Frames, Stream};
 use crate::environment::{self, Environment};
 use crate::error::{Error, Result};
 use input::Keyboard;
+pub use recipe::Recipe;
 use std::io::IsTerminal as _;
 use terminal::Raw;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
