@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(follow(b"3\r\nabc\r\n0\r\n\r\n"), Ok(Followed::End(13)));
         assert_eq!(
             follow(b"00a\r\n0123456789\r\n000\r\nX: y\r\n\r\nrest"),
-            Ok(Followed::End(31))
+            Ok(Followed::End(30))
         );
         assert_eq!(follow(b"3\r\nab"), Ok(Followed::More));
         assert_eq!(follow(b"5\r\n0\r\n\r\n\r\n0\r\n\r"), Ok(Followed::More));

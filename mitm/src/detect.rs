@@ -51,7 +51,7 @@ mod tests {
             (b"PRI * HTTP/2.0\r\n", Detected::Http),
             (b"VERSION-CONTROL ", Detected::Http),
             (b"SSH-2.0-OpenSSH_9.6\r\n", Detected::Other),
-            (b"SSH-2.0", Detected::Undecided),
+            (b"SSH-2", Detected::Undecided),
             (b"\x15\x03\x01", Detected::Other),
             (b"\x80\x2e\x01", Detected::Other),
             (b"\0\0\0\x08", Detected::Other),
