@@ -221,3 +221,6 @@ fn mint_error(host: impl fmt::Display, cause: &str) -> CertificateError {
         cause: cause.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
