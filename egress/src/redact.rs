@@ -3,7 +3,6 @@
 //! Paths lose their query, and segments that may be secret come as `‹redacted:N›`, N being their length. A credential of
 //! egress takes the whole path with it, since its encoded forms may hold slashes.
 
-use contract::reading;
 use contract::text::is_deceptive;
 
 use crate::tripwire::Tripwire;
@@ -13,26 +12,30 @@ const SHOWN: usize = 2048;
 
 /// A target as a log line may show it.
 pub fn path(target: &[u8], tripwire: &Tripwire) -> String {
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = path_of(target);
     if tripwire.hides(target) {
         return format!("/{}", redacted(path.len()));
     }
-    let mut shown = String::with_capacity(path.len().min(SHOWN));
-    for (at, segment) in path.split(|byte| *byte == b'/').enumerate() {
-        if at > 0 {
-            shown.push('/');
-        }
-        if looks_secret(segment) {
-            shown.push_str(&redacted(segment.len()));
-        } else {
-            push_harmless(&mut shown, &String::from_utf8_lossy(segment));
-        }
-        if shown.len() > SHOWN {
-            shown.push('…');
-            break;
-        }
+    let mut shown = sentence(&secrets::redact::path(&String::from_utf8_lossy(path)));
+    if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
+        shown.truncate(end);
+        shown.push('…');
     }
     shown
+}
+
+/// The path in a target of any form, well-formed or not: user information in an absolute form is none of it.
+fn path_of(target: &[u8]) -> &[u8] {
+    let before_query = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    if before_query.first() == Some(&b'/') || before_query == b"*" {
+        return before_query;
+    }
+    let after_scheme = before_query.windows(3).position(|window| window == b"://");
+    let authority = after_scheme
+        .and_then(|at| before_query.get(at + 3..))
+        .unwrap_or_default();
+    let slash = authority.iter().position(|byte| *byte == b'/');
+    slash.and_then(|at| authority.get(at..)).unwrap_or_default()
 }
 
 /// A method as a log line may show it.
@@ -45,39 +48,16 @@ pub fn method(method: &str, tripwire: &Tripwire) -> String {
 
 /// Whether a path segment may be a secret.
 pub fn looks_secret(segment: &[u8]) -> bool {
-    let decoded = reading::percent_decode(segment);
-    decoded.len() >= 32 && bits_per_byte(&decoded) >= 3.0
-}
-
-fn bits_per_byte(bytes: &[u8]) -> f64 {
-    let mut counts = [0_u32; 256];
-    for byte in bytes {
-        if let Some(count) = counts.get_mut(usize::from(*byte)) {
-            *count += 1;
-        }
-    }
-    let total = f64::from(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-    let share = |count: &u32| f64::from(*count) / total;
-    counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(share)
-        .map(|share| -share * share.log2())
-        .sum()
+    secrets::redact::is_secret_like(&String::from_utf8_lossy(segment))
 }
 
 fn redacted(length: usize) -> String {
     format!("‹redacted:{length}›")
 }
 
-/// A sentence of the core's, which may quote the agent, as it may be answered and logged.
+/// Text that may quote the agent, with nothing in it that acts on a terminal.
 pub fn sentence(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    push_harmless(&mut shown, text);
-    shown
-}
-
-fn push_harmless(shown: &mut String, text: &str) {
     for character in text.chars() {
         if is_deceptive(character) {
             shown.extend(character.escape_unicode());
@@ -85,6 +65,7 @@ fn push_harmless(shown: &mut String, text: &str) {
             shown.push(character);
         }
     }
+    shown
 }
 
 #[cfg(test)]
@@ -100,13 +81,27 @@ mod tests {
     fn a_path_is_shown_without_its_query_and_what_may_be_secret() {
         assert_eq!(path(b"/repos/acme/app?token=x", &none()), "/repos/acme/app");
         assert_eq!(
-            path(b"/blobs/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b/raw", &none()),
-            "/blobs/‹redacted:40›/raw"
+            path(b"/hooks/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b/raw", &none()),
+            "/hooks/‹redacted:40›/raw"
         );
         assert_eq!(
             path(b"/--------------------------------------------/x", &none()),
             "/--------------------------------------------/x"
         );
+    }
+
+    #[test]
+    fn of_a_target_that_is_no_path_only_the_path_is_shown() {
+        for (target, shown) in [
+            ("http://me:hush@a.example/x?y", "/x"),
+            ("http://me:hush@a.example", ""),
+            ("me:hush@a.example:443", ""),
+            ("http://me:hush@a.example?/x", ""),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(path(target.as_bytes(), &none()), shown, "{target}");
+        }
     }
 
     #[test]
@@ -122,7 +117,7 @@ mod tests {
         fn nothing_that_acts_on_a_terminal_is_shown(target: Vec<u8>) {
             let shown = path(&target, &none());
             prop_assert!(!shown.chars().any(is_deceptive));
-            prop_assert!(shown.chars().count() <= SHOWN * 10);
+            prop_assert!(shown.chars().count() <= SHOWN + 1);
         }
     }
 }

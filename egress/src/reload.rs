@@ -1,6 +1,6 @@
 //! Brings a changed `routes.yaml` into force, or keeps the old policy and says why.
 //!
-//! The directory is looked at every [`LOOK`] with one `stat`; SIGHUP looks at once. A look that cannot tell whether the file
+//! The directory is looked at every [`LOOK`] with one `stat`; SIGHUP has it read at once. A look that cannot tell whether the file
 //! changed reads it again.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -136,6 +136,12 @@ impl Reloader {
         if let Some((sha256, error)) = self.unwritten.take() {
             self.acknowledge(sha256, error);
         }
+    }
+
+    /// Reads the file whether or not it looks changed.
+    pub fn reload(&mut self) {
+        self.seen = None;
+        self.look();
     }
 
     fn settle_grants(&mut self) {

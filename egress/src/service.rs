@@ -51,7 +51,7 @@ pub struct Service {
     reload: ReloadHandle,
 }
 
-/// Makes the guard look at its config directory at once. When the last one is dropped, it stops looking.
+/// Makes the guard read its routes at once. When the last one is dropped, it stops looking at them.
 #[derive(Debug, Clone)]
 pub struct ReloadHandle(SyncSender<()>);
 
@@ -150,14 +150,18 @@ impl ReloadHandle {
         Ok(Self(sender))
     }
 
-    /// Looks at once.
-    pub fn look(&self) {
+    /// Reads `routes.yaml` at once.
+    pub fn reload(&self) {
         let _ = self.0.try_send(());
     }
 }
 
 fn look_until_dropped(mut reloader: Reloader, signals: &Receiver<()>) {
-    while !matches!(signals.recv_timeout(LOOK), Err(RecvTimeoutError::Disconnected)) {
-        reloader.look();
+    loop {
+        match signals.recv_timeout(LOOK) {
+            Ok(()) => reloader.reload(),
+            Err(RecvTimeoutError::Timeout) => reloader.look(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }

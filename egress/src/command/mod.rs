@@ -24,7 +24,7 @@ use crate::upstream::UntrustedError;
 /// The egress guard: lets an agent reach the hosts, methods and paths of its routes, puts the operator's credentials in,
 /// and refuses the rest.
 #[derive(Debug, Parser)]
-#[command(name = "egress", version, about)]
+#[command(name = "egress", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -25,9 +25,16 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// Requests are mostly waiting; on the two-core machine of the measurements a third worker gained nothing.
 const WORKERS: usize = 2;
 
-/// Credentials come by environment name: routes.yaml names the slots (EGRESS_TOKEN_0, EGRESS_TOKEN_1, …), and each must hold a
-/// value. They are read once, at start. Whoever may ask the container engine about this container can read them there.
+/// What `--help` says after the arguments.
+const CREDENTIALS: &str = "\
+Credentials come by environment name: routes.yaml names the slots (EGRESS_TOKEN_0, EGRESS_TOKEN_1, …), and each slot that it \
+names must hold a value (for the scheme Basic, user:password). They are read once, at start. Whoever may ask the container \
+engine about this container (docker inspect) can read them there.
+
+SIGHUP has routes.yaml read at once; SIGTERM lets requests under way finish, for at most 10 s, and ends with exit code 0.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = CREDENTIALS)]
 pub(super) struct Arguments {
     /// The config directory: routes.yaml (followed while running), ca.pem, ca-key.pem, extra-ca.pem
     #[arg(long, value_name = "DIR")]
@@ -166,7 +173,7 @@ impl Signals {
         })
     }
 
-    /// SIGHUP looks at the config directory; SIGTERM, SIGINT and a log that cannot be written end the service.
+    /// SIGHUP has the routes read; SIGTERM, SIGINT and a log that cannot be written end the service.
     async fn follow(
         mut self,
         reload: ReloadHandle,
@@ -175,7 +182,7 @@ impl Signals {
     ) {
         loop {
             tokio::select! {
-                _ = self.hang_up.recv() => reload.look(),
+                _ = self.hang_up.recv() => reload.reload(),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 () = unlogged.cancelled() => break,

@@ -1,0 +1,69 @@
+//! What egress injected does not come back.
+
+use contract::{Decision, DenialReason};
+use http::StatusCode;
+
+use crate::agent::{Connection, TUNNELS, collect, get};
+use crate::bottle::{Bottle, TOKEN};
+
+const ROUTES: &str = "
+- {host: api.example, auth: {scheme: Bearer, token_ref: T, token_env: EGRESS_TOKEN_0}}
+- {host: h2.example, auth: {scheme: Bearer, token_ref: T, token_env: EGRESS_TOKEN_0}}
+- {host: open.example}
+";
+
+#[tokio::test]
+async fn a_response_that_repeats_the_credential_is_cut_before_its_last_byte() {
+    for way in TUNNELS {
+        for host in ["api.example", "h2.example"] {
+            for path in ["/echo-body", "/echo-base64"] {
+                let bottle = Bottle::start(ROUTES);
+                let mut connection = Connection::open(&bottle.socket, &bottle.authority, way, host)
+                    .await
+                    .unwrap();
+                // The break may come before the head has left, or after.
+                let text = match connection.begin(&get(host, path)).await {
+                    Err(_) => String::new(),
+                    Ok(response) => {
+                        let got = collect(response).await;
+                        assert!(!got.whole, "{way:?} {host} {path}: {}", got.text());
+                        got.text()
+                    }
+                };
+                assert!(text.len() <= "you sent ".len(), "{way:?} {host} {path}: {text}");
+                let event = bottle.events(1).await[0].clone();
+                assert_eq!(
+                    (event.decision, event.reason),
+                    (Decision::Failed, Some(DenialReason::CredentialInResponse))
+                );
+                assert!(!bottle.log_text().contains(TOKEN));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_header_that_repeats_the_credential_is_not_passed_on() {
+    for way in TUNNELS {
+        let bottle = Bottle::start(ROUTES);
+        let got = bottle.send(way, &get("api.example", "/echo-header")).await;
+        assert_eq!(
+            (got.status, got.denial().reason),
+            (StatusCode::FORBIDDEN, DenialReason::CredentialInResponse)
+        );
+        assert!(!format!("{got:?}").contains(TOKEN));
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_cannot_be_looked_into_is_refused_where_a_credential_went() {
+    for way in TUNNELS {
+        let bottle = Bottle::start(ROUTES);
+        let got = bottle.send(way, &get("api.example", "/gzip")).await;
+        assert_eq!(got.denial().reason, DenialReason::ContentEncoding);
+        assert_eq!(
+            bottle.send(way, &get("open.example", "/gzip")).await.status,
+            StatusCode::OK
+        );
+    }
+}
