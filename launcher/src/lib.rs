@@ -10,6 +10,7 @@ pub mod cli;
 pub mod commands;
 pub mod compose;
 pub mod default_routes;
+pub mod doctor;
 pub mod engine;
 pub mod environment;
 pub mod error;

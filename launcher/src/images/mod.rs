@@ -180,12 +180,16 @@ impl Images<'_> {
             Recipe::Shared(variant) => {
                 let reference = variant.reference();
                 let build = variant.build(&reference, label.into(), from_scratch)?;
-                self.engine.build_image(build, |line| progress.step(line)).await?;
+                self.engine
+                    .build_image(build, |line| step(&progress, line))
+                    .await?;
             }
             Recipe::Bottle(bottle) => {
                 let (reference, context) = (bottle.reference(), bottle.context()?);
                 let build = bottle.build(&reference, context, label.into());
-                self.engine.build_image(build, |line| progress.step(line)).await?;
+                self.engine
+                    .build_image(build, |line| step(&progress, line))
+                    .await?;
             }
         }
         progress.done();
@@ -200,5 +204,12 @@ impl Images<'_> {
         guards
             .chain(Variant::ALL.iter().map(Variant::reference))
             .collect()
+    }
+}
+
+/// Shows which instruction a build is at; all else that it says is repeated when it fails.
+fn step(progress: &crate::printer::Progress, line: &str) {
+    if line.starts_with("Step ") {
+        progress.step(&line.chars().take(60).collect::<String>());
     }
 }
