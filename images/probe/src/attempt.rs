@@ -1,86 +1,231 @@
-//! Every way out, tried at once and given one deadline together.
+//! Making the attempts: all of them at once, none of them waiting, and one poll for those that the kernel decides later.
 
-use crate::arguments::{Arguments, Target};
-use crate::{Attempt, Outcome};
+use crate::packets;
+use crate::plan::{Planned, To};
+use crate::report::{Attempt, Kind, Outcome};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, SockaddrStorage, VsockAddr,
-    connect, getsockopt, recv, send, sendto, setsockopt, socket, sockopt,
+    self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, SockaddrLike,
+    VsockAddr, sockopt,
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long all attempts together may take. In a namespace without a network every one is refused at once.
-pub const DEADLINE: Duration = Duration::from_millis(300);
-
-/// A question for the name `a.` of type A: the smallest that any resolver answers.
-const QUESTION: &[u8] = b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01";
-
-/// send(2)'s flag "do not use a gateway", which nix has no name for.
-const DONTROUTE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_DONTROUTE);
-
-/// An attempt whose end is not known yet.
-struct Pending {
-    socket: OwnedFd,
-    /// Its place in the report.
-    index: usize,
-    waits_for: WaitsFor,
+/// Where one attempt stands.
+enum State {
+    Done(Outcome, Option<Errno>),
+    /// A connection under way: writable once it is decided.
+    Connecting(OwnedFd),
+    /// A question that was sent: readable once it is answered, or refused.
+    Asked(OwnedFd),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum WaitsFor {
-    Connection,
-    Answer,
-}
-
-struct Attempts<'a> {
-    token: &'a str,
-    done: Vec<Attempt>,
-    pending: Vec<Pending>,
-}
-
-/// Tries everything.
-pub fn all(arguments: &Arguments) -> Vec<Attempt> {
-    let mut attempts = Attempts {
-        token: &arguments.token,
-        done: Vec::new(),
-        pending: Vec::new(),
-    };
-    for target in &arguments.targets {
-        match *target {
-            Target::Tcp(address) => attempts.connect("tcp", address),
-            Target::Udp(address) => attempts.datagrams(address),
-            Target::Vsock(cid, port) => attempts.vsock(cid, port),
-        }
-    }
-    attempts.multicast();
-    // The host (2) and any other context (the wildcard is not one; 1 is this machine's own loopback).
-    attempts.vsock(2, 1);
-    attempts.vsock(1, 1);
-    let resolvers = arguments.resolvers.iter().copied().chain(configured_resolvers());
-    for resolver in resolvers {
-        attempts.resolver(SocketAddr::new(resolver, 53));
-    }
-    attempts.forbidden_sockets();
-    attempts.wait();
-    attempts.done
-}
-
-fn configured_resolvers() -> Vec<IpAddr> {
-    let text = std::fs::File::open("/etc/resolv.conf")
-        .and_then(std::io::read_to_string)
-        .unwrap_or_default();
-    let servers = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"));
-    servers
-        .filter_map(|address| address.trim().split('%').next()?.parse().ok())
+/// Makes all of them; what is undecided at the deadline is a timeout.
+pub(crate) fn all(planned: &[Planned], token: &str, deadline: Instant) -> Vec<Attempt> {
+    let mut states: Vec<State> = planned.iter().map(|planned| begin(planned, token)).collect();
+    while settle(planned, &mut states, token, deadline) {}
+    planned
+        .iter()
+        .zip(states)
+        .map(|(planned, state)| {
+            let (outcome, errno) = match state {
+                State::Done(outcome, errno) => (outcome, errno),
+                State::Connecting(_) => (Outcome::Timeout, None),
+                // It went out, and nobody answered.
+                State::Asked(_) => (Outcome::Sent, None),
+            };
+            Attempt {
+                kind: planned.kind,
+                target: planned.to.spelled(),
+                outcome,
+                errno: errno.map(|errno| errno as i32),
+            }
+        })
         .collect()
 }
 
-fn family(address: &SocketAddr) -> AddressFamily {
+/// Waits for one event among the undecided; false when none is left, or no time.
+fn settle(planned: &[Planned], states: &mut [State], token: &str, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let mut failure = None;
+    let ready: Vec<bool> = {
+        let mut waiting: Vec<PollFd<'_>> = states
+            .iter()
+            .filter_map(|state| match state {
+                State::Done(..) => None,
+                State::Connecting(socket) => Some(PollFd::new(socket.as_fd(), PollFlags::POLLOUT)),
+                State::Asked(socket) => Some(PollFd::new(socket.as_fd(), PollFlags::POLLIN)),
+            })
+            .collect();
+        if waiting.is_empty() || left.is_zero() {
+            return false;
+        }
+        // Rounded up, so that the last wait is not a turn for nothing.
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut waiting, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // Whatever is undecided was not really tried.
+            Err(errno) => failure = Some(errno),
+        }
+        waiting
+            .iter()
+            .map(|waiting| waiting.any().unwrap_or(true))
+            .collect()
+    };
+    let undecided = planned
+        .iter()
+        .zip(states)
+        .filter(|(_, state)| !matches!(state, State::Done(..)));
+    for ((planned, state), ready) in undecided.zip(ready) {
+        if failure.is_some() {
+            *state = State::Done(Outcome::Untried, failure);
+        } else if ready {
+            let before = std::mem::replace(state, State::Done(Outcome::Untried, None));
+            *state = decide(planned.kind, before, token);
+        }
+    }
+    true
+}
+
+fn decide(kind: Kind, state: State, token: &str) -> State {
+    match state {
+        State::Done(..) => state,
+        State::Connecting(socket) => match socket::getsockopt(&socket, sockopt::SocketError) {
+            Ok(0) => connected(kind, &socket, token),
+            Ok(errno) => failed(Errno::from_raw(errno)),
+            Err(errno) => failed(errno),
+        },
+        State::Asked(socket) => match socket::recv(socket.as_raw_fd(), &mut [0; 512], MsgFlags::empty()) {
+            Ok(_) => State::Done(Outcome::Answered, None),
+            // Woken for a datagram that turned out damaged.
+            Err(Errno::EAGAIN | Errno::EINTR) => State::Asked(socket),
+            Err(errno) => failed(errno),
+        },
+    }
+}
+
+/// Says who we are: the listener is the oracle.
+fn connected(kind: Kind, socket: &OwnedFd, token: &str) -> State {
+    let bytes = match kind {
+        Kind::DnsTcp => packets::dns_question_on_a_stream(token),
+        _ => packets::text(token),
+    };
+    let _ = socket::send(socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
+    State::Done(Outcome::Connected, None)
+}
+
+fn begin(planned: &Planned, token: &str) -> State {
+    match attempt(planned, token) {
+        Ok(state) => state,
+        Err(errno) => failed(errno),
+    }
+}
+
+fn failed(errno: Errno) -> State {
+    State::Done(meaning(errno), Some(errno))
+}
+
+fn attempt(planned: &Planned, token: &str) -> nix::Result<State> {
+    use AddressFamily::{Inet, Inet6};
+    use SockType::{Datagram, Raw, Stream};
+    let text = packets::text(token);
+    match (planned.kind, &planned.to) {
+        (Kind::Vsock, To::Vsock { cid, port }) => {
+            let socket = open(AddressFamily::Vsock, Stream, None)?;
+            connect(Kind::Vsock, socket, &VsockAddr::new(*cid, *port), token)
+        }
+        (Kind::Packet, _) => open(AddressFamily::Packet, Raw, None)
+            .or_else(|_| open(AddressFamily::Packet, Datagram, None))
+            .map(|_| State::Done(Outcome::Opened, None)),
+        (kind @ (Kind::Tcp4 | Kind::Tcp6 | Kind::DnsTcp), To::Port(address)) => {
+            let socket = open(family(*address), Stream, None)?;
+            connect(kind, socket, &*sockaddr(*address), token)
+        }
+        (Kind::DnsUdp, To::Port(address)) => {
+            let socket = open(family(*address), Datagram, None)?;
+            // Connected, so that a refusal comes back to it.
+            socket::connect(socket.as_raw_fd(), &*sockaddr(*address))?;
+            socket::send(
+                socket.as_raw_fd(),
+                &packets::dns_question(token),
+                MsgFlags::MSG_NOSIGNAL,
+            )?;
+            Ok(State::Asked(socket))
+        }
+        (Kind::Ping4, To::Host(host)) => {
+            let socket = open(Inet, Datagram, Some(SockProtocol::Icmp))?;
+            send(&socket, (*host, 0).into(), &packets::echo_request_4(token))
+        }
+        (Kind::Ping6, To::Host(host)) => {
+            let socket = open(Inet6, Datagram, Some(SockProtocol::IcmpV6))?;
+            send(&socket, (*host, 0).into(), &packets::echo_request_6(token))
+        }
+        (Kind::Icmp4, To::Host(host)) => {
+            let socket = open(Inet, Raw, Some(SockProtocol::Icmp))?;
+            send(&socket, (*host, 0).into(), &packets::echo_request_4(token))
+        }
+        (Kind::Icmp6, To::Host(host)) => {
+            let socket = open(Inet6, Raw, Some(SockProtocol::IcmpV6))?;
+            send(&socket, (*host, 0).into(), &packets::echo_request_6(token))
+        }
+        (Kind::Raw4, To::Host(IpAddr::V4(host))) => {
+            let socket = open(Inet, Raw, Some(SockProtocol::Raw))?;
+            send(&socket, (*host, 0).into(), &packets::ipv4(*host, token))
+        }
+        (Kind::Raw6, To::Host(IpAddr::V6(host))) => {
+            let socket = open(Inet6, Raw, Some(SockProtocol::Raw))?;
+            send(&socket, (*host, 0).into(), &packets::ipv6(*host, token))
+        }
+        (kind, To::Port(address)) => {
+            let socket = datagram(*address)?;
+            if matches!(kind, Kind::Udp4Direct | Kind::Udp6Direct) {
+                socket::setsockopt(&socket, sockopt::DontRoute, &true)?;
+            }
+            send(&socket, *address, &text)
+        }
+        (_, To::By { address, interface }) => {
+            let socket = datagram(*address)?;
+            socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(interface))?;
+            send(&socket, *address, &text)
+        }
+        // The plan pairs no other kind and place.
+        _ => Ok(State::Done(Outcome::Untried, None)),
+    }
+}
+
+fn open(family: AddressFamily, kind: SockType, protocol: Option<SockProtocol>) -> nix::Result<OwnedFd> {
+    socket::socket(
+        family,
+        kind,
+        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+        protocol,
+    )
+}
+
+/// A UDP socket that may broadcast.
+fn datagram(to: SocketAddr) -> nix::Result<OwnedFd> {
+    let socket = open(family(to), SockType::Datagram, None)?;
+    socket::setsockopt(&socket, sockopt::Broadcast, &true)?;
+    Ok(socket)
+}
+
+fn connect(kind: Kind, socket: OwnedFd, to: &dyn SockaddrLike, token: &str) -> nix::Result<State> {
+    match socket::connect(socket.as_raw_fd(), to) {
+        Ok(()) => Ok(connected(kind, &socket, token)),
+        Err(Errno::EINPROGRESS) => Ok(State::Connecting(socket)),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn send(socket: &OwnedFd, to: SocketAddr, bytes: &[u8]) -> nix::Result<State> {
+    socket::sendto(socket.as_raw_fd(), bytes, &*sockaddr(to), MsgFlags::MSG_NOSIGNAL)?;
+    Ok(State::Done(Outcome::Sent, None))
+}
+
+fn family(address: SocketAddr) -> AddressFamily {
     if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -88,222 +233,38 @@ fn family(address: &SocketAddr) -> AddressFamily {
     }
 }
 
-fn open(family: AddressFamily, kind: SockType) -> Result<OwnedFd, Errno> {
-    socket(
-        family,
-        kind,
-        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-        None,
-    )
+fn sockaddr(address: SocketAddr) -> Box<dyn SockaddrLike> {
+    match address {
+        SocketAddr::V4(address) => Box::new(SockaddrIn::from(address)),
+        SocketAddr::V6(address) => Box::new(SockaddrIn6::from(address)),
+    }
 }
 
-fn outcome(errno: Errno) -> Outcome {
+/// What the kernel's answer says about the way out.
+fn meaning(errno: Errno) -> Outcome {
     match errno {
-        Errno::EPERM | Errno::EACCES => Outcome::Denied,
         Errno::ECONNREFUSED | Errno::ECONNRESET => Outcome::Refused,
-        Errno::ETIMEDOUT => Outcome::TimedOut,
-        _ => Outcome::Unreachable,
-    }
-}
-
-impl Attempts<'_> {
-    fn add(&mut self, kind: &str, target: &str, outcome: Outcome, error: Option<Errno>) -> usize {
-        let error = error.map(|errno| format!("{errno:?}"));
-        self.done.push(Attempt {
-            kind: kind.to_owned(),
-            target: target.to_owned(),
-            outcome,
-            error,
-        });
-        self.done.len() - 1
-    }
-
-    fn failed(&mut self, kind: &str, target: &str, errno: Errno) {
-        self.add(kind, target, outcome(errno), Some(errno));
-    }
-
-    fn waiting(&mut self, kind: &str, target: &str, socket: OwnedFd, waits_for: WaitsFor) {
-        let index = self.add(kind, target, Outcome::TimedOut, None);
-        self.pending.push(Pending {
-            socket,
-            index,
-            waits_for,
-        });
-    }
-
-    fn connect(&mut self, kind: &str, address: SocketAddr) {
-        let to = SockaddrStorage::from(address);
-        self.stream(kind, &address.to_string(), family(&address), &to);
-    }
-
-    fn vsock(&mut self, cid: u32, port: u32) {
-        self.stream(
-            "vsock",
-            &format!("{cid}:{port}"),
-            AddressFamily::Vsock,
-            &VsockAddr::new(cid, port),
-        );
-    }
-
-    fn stream(&mut self, kind: &str, target: &str, family: AddressFamily, to: &dyn SockaddrLike) {
-        let tried = open(family, SockType::Stream).and_then(|socket| match connect(socket.as_raw_fd(), to) {
-            Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
-            Err(errno) => Err(errno),
-        });
-        match tried {
-            Ok(socket) => self.waiting(kind, target, socket, WaitsFor::Connection),
-            Err(errno) => self.failed(kind, target, errno),
-        }
-    }
-
-    /// Plain, as a broadcast, and past the routing table.
-    fn datagrams(&mut self, address: SocketAddr) {
-        self.datagram("udp", address, MsgFlags::empty());
-        self.datagram("udp-dontroute", address, DONTROUTE);
-        if address.is_ipv4() {
-            let everybody = SocketAddr::new(IpAddr::V4(Ipv4Addr::BROADCAST), address.port());
-            self.datagram("udp-broadcast", everybody, MsgFlags::empty());
-            self.datagram("udp-broadcast", everybody, DONTROUTE);
-        }
-    }
-
-    fn multicast(&mut self) {
-        self.datagram(
-            "multicast",
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)), 9),
-            MsgFlags::empty(),
-        );
-        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-        self.datagram(
-            "multicast",
-            SocketAddr::new(IpAddr::V6(all_nodes), 9),
-            MsgFlags::empty(),
-        );
-    }
-
-    fn datagram(&mut self, kind: &str, address: SocketAddr, flags: MsgFlags) {
-        let sent = open(family(&address), SockType::Datagram).and_then(|socket| {
-            if address.is_ipv4() {
-                setsockopt(&socket, sockopt::Broadcast, &true)?;
-            }
-            sendto(
-                socket.as_raw_fd(),
-                self.token.as_bytes(),
-                &SockaddrStorage::from(address),
-                flags,
-            )
-        });
-        match sent {
-            Ok(_) => drop(self.add(kind, &address.to_string(), Outcome::Sent, None)),
-            Err(errno) => self.failed(kind, &address.to_string(), errno),
-        }
-    }
-
-    /// A resolver that answers is a way out, whatever it answers.
-    fn resolver(&mut self, address: SocketAddr) {
-        let asked = open(family(&address), SockType::Datagram).and_then(|socket| {
-            connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
-            send(socket.as_raw_fd(), QUESTION, MsgFlags::empty())?;
-            Ok(socket)
-        });
-        match asked {
-            Ok(socket) => self.waiting("dns-udp", &address.to_string(), socket, WaitsFor::Answer),
-            Err(errno) => self.failed("dns-udp", &address.to_string(), errno),
-        }
-        self.connect("dns-tcp", address);
-    }
-
-    /// Sockets that see or make packets below TCP and UDP: opening one is a fault already.
-    fn forbidden_sockets(&mut self) {
-        for (kind, family, socket_kind, protocol) in [
-            (
-                "raw-icmp",
-                AddressFamily::Inet,
-                SockType::Raw,
-                Some(SockProtocol::Icmp),
-            ),
-            (
-                "raw-icmp",
-                AddressFamily::Inet6,
-                SockType::Raw,
-                Some(SockProtocol::IcmpV6),
-            ),
-            (
-                "raw-ip",
-                AddressFamily::Inet,
-                SockType::Raw,
-                Some(SockProtocol::Raw),
-            ),
-            ("packet", AddressFamily::Packet, SockType::Raw, None),
-            ("packet", AddressFamily::Packet, SockType::Datagram, None),
-        ] {
-            match socket(family, socket_kind, SockFlag::SOCK_CLOEXEC, protocol) {
-                Ok(_) => drop(self.add(kind, "", Outcome::Open, None)),
-                Err(errno) => self.failed(kind, "", errno),
-            }
-        }
-    }
-
-    fn wait(&mut self) {
-        let deadline = Instant::now() + DEADLINE;
-        while !self.pending.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(timeout) = PollTimeout::try_from(left) else {
-                return;
-            };
-            let mut polled: Vec<PollFd<'_>> = self
-                .pending
-                .iter()
-                .map(|one| PollFd::new(one.socket.as_fd(), flags(one.waits_for)))
-                .collect();
-            match poll(&mut polled, timeout) {
-                Ok(0) => return,
-                Err(Errno::EINTR) | Ok(_) => {}
-                Err(_) => return,
-            }
-            let ready: Vec<bool> = polled.iter().map(|one| one.any().unwrap_or(true)).collect();
-            let mut ready = ready.into_iter();
-            let (ended, waiting) = std::mem::take(&mut self.pending)
-                .into_iter()
-                .partition(|_| ready.next() == Some(true));
-            self.pending = waiting;
-            for one in ended {
-                self.settle(&one);
-            }
-        }
-    }
-
-    fn settle(&mut self, one: &Pending) {
-        let errno = getsockopt(&one.socket, sockopt::SocketError).map_or_else(|errno| errno, Errno::from_raw);
-        let (outcome, error) = match (one.waits_for, errno) {
-            (WaitsFor::Connection, Errno::UnknownErrno) => {
-                // The listener learns whose connection this is.
-                let _ = send(
-                    one.socket.as_raw_fd(),
-                    self.token.as_bytes(),
-                    MsgFlags::MSG_NOSIGNAL,
-                );
-                (Outcome::Open, None)
-            }
-            (WaitsFor::Answer, Errno::UnknownErrno) => {
-                match recv(one.socket.as_raw_fd(), &mut [0; 512], MsgFlags::empty()) {
-                    Ok(_) => (Outcome::Open, None),
-                    Err(errno) => (outcome(errno), Some(errno)),
-                }
-            }
-            (_, errno) => (outcome(errno), Some(errno)),
-        };
-        if let Some(attempt) = self.done.get_mut(one.index) {
-            attempt.outcome = outcome;
-            attempt.error = error.map(|errno| format!("{errno:?}"));
-        }
-    }
-}
-
-fn flags(waits_for: WaitsFor) -> PollFlags {
-    match waits_for {
-        WaitsFor::Connection => PollFlags::POLLOUT,
-        WaitsFor::Answer => PollFlags::POLLIN,
+        Errno::ETIMEDOUT => Outcome::Timeout,
+        Errno::EPERM
+        | Errno::EACCES
+        | Errno::EAFNOSUPPORT
+        | Errno::EPROTONOSUPPORT
+        | Errno::ESOCKTNOSUPPORT
+        | Errno::EPFNOSUPPORT
+        | Errno::EOPNOTSUPP
+        | Errno::ENOPROTOOPT
+        | Errno::ENOSYS => Outcome::Denied,
+        // EINVAL: an address that means nothing without an interface, as link-local ones do.
+        Errno::EINVAL
+        | Errno::ENETUNREACH
+        | Errno::EHOSTUNREACH
+        | Errno::ENETDOWN
+        | Errno::EHOSTDOWN
+        | Errno::EADDRNOTAVAIL
+        | Errno::ENODEV
+        | Errno::ENXIO => Outcome::Unreachable,
+        // Out of descriptors or memory, or something we do not know: nothing was proved.
+        _ => Outcome::Untried,
     }
 }
 
@@ -313,68 +274,113 @@ mod tests {
     use std::io::Read as _;
     use std::net::{TcpListener, UdpSocket};
 
-    fn attempt(target: Target) -> Vec<Attempt> {
-        let mut attempts = Attempts {
-            token: "the-token",
-            done: Vec::new(),
-            pending: Vec::new(),
-        };
-        match target {
-            Target::Tcp(address) => attempts.connect("tcp", address),
-            Target::Udp(address) => attempts.datagrams(address),
-            Target::Vsock(cid, port) => attempts.vsock(cid, port),
+    fn try_it(kind: Kind, to: To, deadline: Duration) -> Attempt {
+        all(&[Planned { kind, to }], "t0ken", Instant::now() + deadline).remove(0)
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_listener_is_connected_and_sees_the_token() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                assert!(address.starts_with('['), "no IPv4 loopback");
+                continue;
+            };
+            let address = listener.local_addr().unwrap();
+            let kind = if address.is_ipv4() { Kind::Tcp4 } else { Kind::Tcp6 };
+            assert_eq!(try_it(kind, To::Port(address), LONG).outcome, Outcome::Connected);
+            let mut seen = String::new();
+            listener.accept().unwrap().0.read_to_string(&mut seen).unwrap();
+            assert!(seen.contains("t0ken"), "{seen}");
         }
-        attempts.wait();
-        attempts.done
     }
 
     #[test]
-    fn a_listener_that_can_be_reached_is_a_way_out_and_sees_the_token() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let done = attempt(Target::Tcp(listener.local_addr().unwrap()));
-        assert_eq!(done[0].outcome, Outcome::Open);
-        let mut said = String::new();
-        listener.accept().unwrap().0.read_to_string(&mut said).unwrap();
-        assert_eq!(said, "the-token");
+    fn a_closed_port_refuses() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let attempt = try_it(Kind::Tcp4, To::Port(address), LONG);
+        assert_eq!(
+            (attempt.outcome, attempt.errno),
+            (Outcome::Refused, Some(Errno::ECONNREFUSED as i32))
+        );
+        assert_eq!(
+            try_it(Kind::DnsUdp, To::Port(address), LONG).outcome,
+            Outcome::Refused
+        );
     }
 
     #[test]
-    fn a_port_nobody_listens_on_refuses() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(attempt(Target::Tcp(free))[0].outcome, Outcome::Refused);
+    fn datagrams_arrive_with_the_token() {
+        let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
+        listener.set_read_timeout(Some(LONG)).unwrap();
+        let address = listener.local_addr().unwrap();
+        for kind in [Kind::Udp4, Kind::Udp4Direct] {
+            assert_eq!(try_it(kind, To::Port(address), LONG).outcome, Outcome::Sent);
+            let mut bytes = [0; 512];
+            let read = listener.recv(&mut bytes).unwrap();
+            assert!(String::from_utf8_lossy(&bytes[..read]).contains("t0ken"));
+        }
     }
 
     #[test]
-    fn datagrams_carry_the_token() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let done = attempt(Target::Udp(socket.local_addr().unwrap()));
-        assert_eq!((done[0].kind.as_str(), done[0].outcome), ("udp", Outcome::Sent));
-        let mut bytes = [0; 64];
-        let read = socket.recv(&mut bytes).unwrap();
-        assert_eq!(&bytes[..read], b"the-token");
-    }
-
-    #[test]
-    fn a_resolver_that_answers_is_a_way_out() {
+    fn a_resolver_that_answers_anything_is_a_breach_and_a_silent_one_is_not() {
         let resolver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = resolver.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
-            let mut bytes = [0; 64];
-            let (read, peer) = resolver.recv_from(&mut bytes).unwrap();
-            assert_eq!(&bytes[..read], QUESTION);
-            resolver.send_to(b"any answer", peer).unwrap();
+        let silent = try_it(Kind::DnsUdp, To::Port(address), Duration::from_millis(20));
+        assert_eq!(silent.outcome, Outcome::Sent);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut question = [0; 512];
+                // The silent one's question is still there.
+                for _ in 0..2 {
+                    let (read, from) = resolver.recv_from(&mut question).unwrap();
+                    assert!(question[..read].windows(5).any(|window| window == b"t0ken"));
+                    resolver.send_to(b"no such name", from).unwrap();
+                }
+            });
+            assert_eq!(
+                try_it(Kind::DnsUdp, To::Port(address), LONG).outcome,
+                Outcome::Answered
+            );
         });
-        let mut attempts = Attempts {
-            token: "t",
-            done: Vec::new(),
-            pending: Vec::new(),
-        };
-        attempts.resolver(address);
-        attempts.wait();
-        server.join().unwrap();
-        assert_eq!(
-            (attempts.done[0].kind.as_str(), attempts.done[0].outcome),
-            ("dns-udp", Outcome::Open)
-        );
+    }
+
+    #[test]
+    fn what_never_answers_is_a_timeout_at_the_deadline() {
+        // A backlog that is full drops what would connect.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket::listen(&listener, socket::Backlog::new(0).unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _filling = std::net::TcpStream::connect(address).unwrap();
+        let plan = [
+            Planned {
+                kind: Kind::Tcp4,
+                to: To::Port(address),
+            },
+            Planned {
+                kind: Kind::Udp4,
+                to: To::Port(address),
+            },
+        ];
+        let attempts = all(&plan, "t0ken", Instant::now() + Duration::from_millis(20));
+        let outcomes: Vec<Outcome> = attempts.into_iter().map(|attempt| attempt.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Timeout, Outcome::Sent]);
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_harmless_is_harmless() {
+        for errno in [
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::ENOMEM,
+            Errno::ENOBUFS,
+            Errno::EBADF,
+            Errno::EFAULT,
+        ] {
+            assert_eq!(meaning(errno), Outcome::Untried, "{errno}");
+        }
+        assert_eq!(meaning(Errno::EPERM), Outcome::Denied);
+        assert_eq!(meaning(Errno::ENETUNREACH), Outcome::Unreachable);
     }
 }
