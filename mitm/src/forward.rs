@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header;
 use http::uri::{self, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -85,6 +86,7 @@ pub(crate) async fn forward<P: Policy>(
     };
     let (mut parts, body) = response.into_parts();
     headers::strip_response(&mut parts.headers);
+    headers::settle_length(&mut parts.headers, body.is_end_stream(), body.size_hint().exact());
     let inspector = match ticket
         .permit()
         .map(|permit| permit.response(parts.status, &mut parts.headers))
@@ -188,6 +190,12 @@ async fn exchange_with_upstream<P: Policy>(
                     "the upstream switched protocols unasked",
                 ));
             }
+            Some(Ok(response)) if headers::has_foreign_coding(response.headers()) => {
+                return Err(Failed::new(
+                    Reason::UpstreamBroke,
+                    "the upstream uses an unknown Transfer-Encoding",
+                ));
+            }
             Some(Ok(response)) => return Ok((response, sender.into_lease(&core.pool, key))),
             Some(Err(error)) => error,
             None => {
@@ -196,6 +204,7 @@ async fn exchange_with_upstream<P: Policy>(
                 return Err(Failed::new(Reason::UpstreamTimeout, detail));
             }
         };
+        core.pool.retire(&key, &sender);
         outgoing = match (error.take_message(), spare) {
             // Not a byte of it was sent: safe for any method.
             (Some(unsent), _) if attempt <= STALE_CONNECTIONS => Outgoing::from_request(unsent),
@@ -220,9 +229,7 @@ async fn open<P: Policy>(core: &Core<P>, upstream: &Upstream, key: &Key) -> Resu
         None => None,
     };
     let sender = connect(upstream, &key.authority, key.tls, &core.limits).await?;
-    if let Sender::Http2(shared) = &sender {
-        core.pool.share(key, shared);
-    }
+    core.pool.share(key, &sender);
     Ok(sender)
 }
 

@@ -73,6 +73,31 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     headers.remove(header::ALT_SVC);
 }
 
+/// Whether a response says a transfer coding that hyper has not undone.
+pub(crate) fn has_foreign_coding(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Makes a response's `Content-Length` say what is really sent: `exact` bytes, or (none) an unknown number. A
+/// response whose body is not sent at all (HEAD, 304) keeps the length that it speaks of, if it speaks of one.
+pub(crate) fn settle_length(headers: &mut HeaderMap, bodiless: bool, exact: Option<u64>) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    if bodiless {
+        if lengths.next().is_some() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        return;
+    }
+    match exact {
+        Some(length) => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+        None => headers.remove(header::CONTENT_LENGTH),
+    };
+}
+
 /// Removes from a trailer section what must not be there.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     for name in &NEVER_IN_TRAILERS {
@@ -195,6 +220,28 @@ mod tests {
         ]);
         strip_response(&mut headers);
         assert_eq!(headers, map(&[("content-length", "3"), ("trailer", "x-sum")]));
+    }
+
+    #[test]
+    fn a_length_says_what_is_sent() {
+        for (lengths, bodiless, exact, settled) in [
+            (&["5"][..], false, Some(5), Some("5")),
+            (&["5", "5"], false, Some(5), Some("5")),
+            (&["5, 5"], false, Some(5), Some("5")),
+            // Transfer-Encoding had the last word.
+            (&["5"], false, None, None),
+            (&["1234"], true, Some(0), Some("1234")),
+            (&["1234", "5"], true, Some(0), None),
+            (&[], false, Some(5), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append("content-length", HeaderValue::from_static(length));
+            }
+            settle_length(&mut headers, bodiless, exact);
+            let left: Vec<_> = headers.get_all("content-length").iter().collect();
+            assert_eq!(left, Vec::from_iter(settled), "{lengths:?}");
+        }
     }
 
     #[test]

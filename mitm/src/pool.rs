@@ -32,7 +32,15 @@ pub(crate) struct Key {
 /// One upstream connection, ready for a request.
 pub(crate) enum Sender {
     Http1(http1::SendRequest<RequestBody>),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(Multiplexed),
+}
+
+/// A share in an HTTP/2 connection.
+#[derive(Clone)]
+pub(crate) struct Multiplexed {
+    sender: http2::SendRequest<RequestBody>,
+    /// The same for all shares in one connection.
+    connection: Arc<()>,
 }
 
 /// Requests go back here when their response is over.
@@ -56,7 +64,7 @@ struct Idle {
 }
 
 struct Shared {
-    sender: http2::SendRequest<RequestBody>,
+    multiplexed: Multiplexed,
     used: Instant,
 }
 
@@ -67,6 +75,15 @@ pub(crate) struct Lease {
     sender: http1::SendRequest<RequestBody>,
 }
 
+impl Multiplexed {
+    pub(crate) fn new(sender: http2::SendRequest<RequestBody>) -> Self {
+        Self {
+            sender,
+            connection: Arc::default(),
+        }
+    }
+}
+
 impl Sender {
     pub(crate) async fn send(
         &mut self,
@@ -74,7 +91,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match self {
             Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(request).await,
+            Sender::Http2(multiplexed) => multiplexed.sender.try_send_request(request).await,
         }
     }
 
@@ -116,7 +133,7 @@ impl Pool {
     pub(crate) async fn take(&self, key: &Key) -> Option<Sender> {
         loop {
             let mut sender = match self.look_up(key)? {
-                Sender::Http2(sender) => return Some(Sender::Http2(sender)),
+                shared @ Sender::Http2(_) => return Some(shared),
                 Sender::Http1(sender) => sender,
             };
             if sender.is_ready() {
@@ -132,9 +149,9 @@ impl Pool {
         let mut shelves = self.shelves.lock();
         let shelf = shelves.get_mut(key)?;
         if let Some(shared) = &mut shelf.shared {
-            if shared.sender.is_ready() {
+            if shared.multiplexed.sender.is_ready() {
                 shared.used = Instant::now();
-                return Some(Sender::Http2(shared.sender.clone()));
+                return Some(Sender::Http2(shared.multiplexed.clone()));
             }
             shelf.shared = None;
         }
@@ -152,20 +169,34 @@ impl Pool {
         self.shelves.lock().get(key)?.connecting.clone()
     }
 
-    /// Offers a new HTTP/2 connection to everyone. The first one stays.
-    pub(crate) fn share(&self, key: &Key, sender: &http2::SendRequest<RequestBody>) {
+    /// Offers a new connection to everyone, if it can be shared. The first one stays.
+    pub(crate) fn share(&self, key: &Key, sender: &Sender) {
+        let Sender::Http2(multiplexed) = sender else {
+            return;
+        };
         let mut shelves = self.shelves.lock();
         let shelf = shelves.entry(key.clone()).or_default();
         shelf.connecting.get_or_insert_default();
         if shelf
             .shared
             .as_ref()
-            .is_none_or(|shared| shared.sender.is_closed())
+            .is_none_or(|shared| shared.multiplexed.sender.is_closed())
         {
             shelf.shared = Some(Shared {
-                sender: sender.clone(),
+                multiplexed: multiplexed.clone(),
                 used: Instant::now(),
             });
+        }
+    }
+
+    /// A request failed on this connection: nobody else is to try it. (One that is going away still counts as
+    /// ready for a while.) An HTTP/1 connection is not in the pool while it is used.
+    pub(crate) fn retire(&self, key: &Key, sender: &Sender) {
+        let Sender::Http2(failed) = sender else { return };
+        if let Some(shelf) = self.shelves.lock().get_mut(key) {
+            let is_failed =
+                |shared: &mut Shared| Arc::ptr_eq(&shared.multiplexed.connection, &failed.connection);
+            shelf.shared.take_if(is_failed);
         }
     }
 
@@ -190,7 +221,7 @@ impl Pool {
                 .retain(|idle| keep(idle.since) && !idle.sender.is_closed());
             shelf
                 .shared
-                .take_if(|shared| !keep(shared.used) || shared.sender.is_closed());
+                .take_if(|shared| !keep(shared.used) || shared.multiplexed.sender.is_closed());
             !shelf.idle.is_empty() || shelf.shared.is_some()
         });
     }

@@ -249,12 +249,19 @@ impl<P: Policy> AgentLeg<P> {
         parts: &http::request::Parts,
         under_way: UnderWay,
     ) -> Response<ResponseBody<P::Permit>> {
+        // In the clear the target may name a host, whatever else is wrong.
+        let named = parts.uri.authority().filter(|_| self.tunnel.is_none());
+        let named = named.and_then(|named| Authority::parse(named.as_str().as_bytes(), HTTP).ok());
         let answer = self.core.refuse(&Refusal {
             reason: refused.reason,
             detail: &refused.detail,
             connection: self.connection,
             way_in: Some(self.way_in),
-            authority: self.tunnel.as_ref().map(|tunnel| &tunnel.authority),
+            authority: self
+                .tunnel
+                .as_ref()
+                .map(|tunnel| &tunnel.authority)
+                .or(named.as_ref()),
             method: Some(&parts.method),
             target: parts
                 .uri

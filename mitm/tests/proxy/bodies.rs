@@ -17,6 +17,13 @@ async fn echo() -> Origin {
     .await
 }
 
+async fn echo_http2() -> Origin {
+    Origin::http2(|request: Seen| async move {
+        http::Response::new(request.into_body().map_err(std::io::Error::other).boxed())
+    })
+    .await
+}
+
 /// An origin that sends, after each request's head, what the test tells it, and closes when told nothing more.
 async fn scripted() -> (Origin, mpsc::UnboundedSender<&'static str>) {
     let (sender, receiver) = mpsc::unbounded_channel::<&'static str>();
@@ -280,6 +287,40 @@ async fn a_request_inspector_cuts_before_the_last_byte_and_the_agent_reads_the_d
             assert_eq!(outcome.status.unwrap(), 403);
             assert!(outcome.bytes_up < 6, "{}", outcome.bytes_up);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_after_the_response_began_breaks_the_response() {
+    for origin in [echo().await, echo_http2().await] {
+        let mut script = Script::direct(origin.trust());
+        script.request_inspector = Some(Arc::new(|| Watch::over("secret", 5, false)));
+        let mut bench = Bench::start(script).await;
+        let name = origin.name();
+        let mut agent = bench
+            .agent()
+            .await
+            .tunnel(&name, &bench.authority, &[b"http/1.1"])
+            .await;
+        agent
+            .send(format!("{}8\r\n01234567\r\n", post_chunked(&name)))
+            .await;
+        assert_eq!(read_head(&mut agent).await.unwrap().0, 200);
+        assert_eq!(agent.take(8).await, "3\r\n012\r\n");
+        agent.send("6\r\nsecret\r\n0\r\n\r\n").await;
+        assert_eq!(agent.rest().await, "");
+        bench.event().await;
+        bench.event().await.admitted();
+        let outcome = bench.event().await.finished();
+        assert_eq!(
+            (outcome.ended, outcome.bytes_up),
+            (
+                Ended::RequestCut {
+                    logged: "found it".into()
+                },
+                3
+            )
+        );
     }
 }
 

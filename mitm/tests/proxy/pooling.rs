@@ -284,3 +284,39 @@ async fn http2_requests_share_one_connection_at_the_same_time() {
     }
     assert_eq!(origin.connections(), 1);
 }
+
+#[tokio::test]
+async fn an_http2_connection_that_goes_away_costs_no_request() {
+    // Each connection answers one request and then says GOAWAY.
+    let origin = Origin::tls(
+        &[b"h2"],
+        serve_raw(|io| async move {
+            use hyper_util::rt::{TokioExecutor, TokioIo};
+            let (asked, mut answered) = tokio::sync::mpsc::unbounded_channel();
+            let service = hyper::service::service_fn(move |_| {
+                let _ = asked.send(());
+                async { Ok::<_, std::convert::Infallible>(text("ok")) }
+            });
+            let mut served = std::pin::pin!(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(io), service)
+            );
+            tokio::select! {
+                _ = served.as_mut() => return,
+                _ = answered.recv() => served.as_mut().graceful_shutdown(),
+            }
+            let _ = served.await;
+        }),
+    )
+    .await;
+    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let name = origin.name();
+    let mut agent = bench
+        .agent()
+        .await
+        .tunnel(&name, &bench.authority, &[b"http/1.1"])
+        .await;
+    for _ in 0..10 {
+        assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
+    }
+}

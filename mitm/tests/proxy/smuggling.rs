@@ -249,3 +249,59 @@ async fn an_agent_that_claims_more_body_than_it_sends_completes_nothing() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_response_with_two_lengths_reaches_the_agent_with_the_one_that_is_sent() {
+    for (head, body, status) in [
+        (
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            200,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            200,
+        ),
+        ("Content-Length: 5\r\nContent-Length: 5\r\n", "hello", 200),
+        ("Content-Length: 5, 5\r\n", "hello", 200),
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", "hello", 502),
+        (
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            502,
+        ),
+        ("Transfer-Encoding: gzip\r\n", "hello", 502),
+    ] {
+        let origin = Origin::tls(
+            &[b"http/1.1"],
+            serve_raw(move |io| async move {
+                let mut peer = Agent::over(io);
+                peer.fill().await;
+                peer.try_send(format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}"))
+                    .await;
+                peer.rest().await;
+            }),
+        )
+        .await;
+        let bench = Bench::start(Script::direct(origin.trust())).await;
+        let name = origin.name();
+        let mut agent = bench
+            .agent()
+            .await
+            .tunnel(&name, &bench.authority, &[b"http/1.1"])
+            .await;
+        let answer = agent.request(get(&name, "/")).await;
+        assert_eq!(answer.status, status, "{head:?}");
+        if status == 200 {
+            assert_eq!((answer.text(), answer.complete), ("hello", true), "{head:?}");
+            assert!(
+                answer.headers.get_all("content-length").iter().count() <= 1,
+                "{answer:?}"
+            );
+            let both =
+                answer.header("content-length").is_some() && answer.header("transfer-encoding").is_some();
+            assert!(!both, "{answer:?}");
+        }
+    }
+}
