@@ -93,12 +93,13 @@ pub fn judge<'p>(
         method: asked.method.as_str(),
         path: asked.path,
     };
-    let git = || git_push::classify(asked.method, asked.path, asked.query, headers);
+    // A path that no one can read is told so by the matcher, or here where the route filters no path.
+    let git = git_push::classify(asked.method, asked.path, asked.query, headers);
     let route = match policy.table().decide(line, &holds) {
         Ok(route) => route,
-        Err(why) => return Err(no_route(policy, line, why, git())),
+        Err(why) => return Err(no_route(policy, line, why, git.unwrap_or(GitUse::Other))),
     };
-    let git = git();
+    let git = git.map_err(|problem| Refused::NoRoute(problem.into()))?;
     if matches!(git, GitUse::Push | GitUse::LfsWrite) {
         return Err(Refused::UseGitGate.into());
     }
@@ -145,10 +146,9 @@ fn no_route(policy: &CompiledPolicy, line: RequestLine<'_>, why: NoRoute, git: G
 
 /// Whether a credential that egress injects stands anywhere in the head. The headers are the agent's own still.
 fn carries_credential(policy: &CompiledPolicy, asked: &Asked<'_>, headers: &HeaderMap) -> bool {
-    let tripwire = policy.tripwire();
-    tripwire.finds(asked.target)
-        || tripwire.finds(asked.method.as_str().as_bytes())
-        || headers
-            .iter()
-            .any(|(name, value)| tripwire.finds(value.as_bytes()) || tripwire.finds(name.as_str().as_bytes()))
+    let fields = headers
+        .iter()
+        .flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+    let line = [asked.target, asked.method.as_str().as_bytes()];
+    policy.tripwire().finds_in_any(line.into_iter().chain(fields))
 }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use contract::reading;
+use contract::reading::{self, PathProblem};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
@@ -31,28 +31,29 @@ pub enum GitUse {
     Push,
 }
 
-/// What this request is to git, by the worst of its path's readings. The path is one that the matcher has admitted.
-pub fn classify(method: &Method, path: &[u8], query: Option<&[u8]>, headers: &HeaderMap) -> GitUse {
+/// What this request is to git, by the worst of its path's readings. A path that cannot be read is not judged.
+pub fn classify(
+    method: &Method,
+    path: &[u8],
+    query: Option<&[u8]>,
+    headers: &HeaderMap,
+) -> Result<GitUse, PathProblem> {
     if media_type_mentions(headers, RECEIVE_PACK) {
-        return GitUse::Push;
+        return Ok(GitUse::Push);
     }
     let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let lfs_media_type = media_type_mentions(headers, b"application/vnd.git-lfs+json");
     let mut worst = GitUse::Other;
-    let read = reading::every_reading(path, |one| {
+    reading::every_reading(path, |one| {
         worst = worst.max(of_reading(one, query, safe, lfs_media_type));
         true
-    });
-    match read {
-        Ok(_) => match worst {
-            // Only the batch call itself may be answered by its body.
-            GitUse::LfsBatch if *method != Method::POST || headers.contains_key(CONTENT_ENCODING) => {
-                GitUse::LfsWrite
-            }
-            other => other,
-        },
-        Err(_) => GitUse::Push,
+    })?;
+    // Only the batch call itself may be answered by its body.
+    let judged_by_body = *method == Method::POST && !headers.contains_key(CONTENT_ENCODING);
+    if worst == GitUse::LfsBatch && !judged_by_body {
+        worst = GitUse::LfsWrite;
     }
+    Ok(worst)
 }
 
 fn of_reading(path: &[u8], query: Option<&[u8]>, safe: bool, lfs_media_type: bool) -> GitUse {
@@ -166,7 +167,7 @@ mod tests {
             None => (target, None),
         };
         let method: Method = method.parse().unwrap();
-        classify(&method, path.as_bytes(), query, &HeaderMap::new())
+        classify(&method, path.as_bytes(), query, &HeaderMap::new()).unwrap()
     }
 
     #[test]
@@ -197,7 +198,10 @@ mod tests {
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-git-receive-pack-request"),
         );
-        assert_eq!(classify(&Method::POST, b"/rpc", None, &headers), GitUse::Push);
+        assert_eq!(
+            classify(&Method::POST, b"/rpc", None, &headers).unwrap(),
+            GitUse::Push
+        );
     }
 
     #[test]
@@ -235,18 +239,30 @@ mod tests {
     fn the_batch_call_is_decided_by_its_body_unless_the_body_is_encoded() {
         let batch = b"/acme/app.git/info/lfs/objects/batch";
         let mut headers = HeaderMap::new();
-        assert_eq!(classify(&Method::POST, batch, None, &headers), GitUse::LfsBatch);
+        assert_eq!(
+            classify(&Method::POST, batch, None, &headers).unwrap(),
+            GitUse::LfsBatch
+        );
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert_eq!(classify(&Method::POST, batch, None, &headers), GitUse::LfsWrite);
+        assert_eq!(
+            classify(&Method::POST, batch, None, &headers).unwrap(),
+            GitUse::LfsWrite
+        );
         headers.clear();
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/vnd.git-lfs+json; charset=utf-8"),
         );
         assert_eq!(
-            classify(&Method::POST, b"/lfs/objects/batch", None, &headers),
+            classify(&Method::POST, b"/lfs/objects/batch", None, &headers).unwrap(),
             GitUse::LfsBatch
         );
+    }
+
+    #[test]
+    fn a_path_that_can_be_read_in_too_many_ways_is_a_problem_and_not_a_guess() {
+        let puzzle: String = (0..40).map(|n| format!("/a;{n}//..%25{n:02}\\\\.%2f")).collect();
+        assert!(classify(&Method::GET, puzzle.as_bytes(), None, &HeaderMap::new()).is_err());
     }
 
     #[test]

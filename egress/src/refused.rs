@@ -82,7 +82,7 @@ impl Refused {
     /// What happened and what to do next, for the agent.
     pub fn message(&self, supervise: bool) -> String {
         let mut message = format!("egress: {}", self.what());
-        match self.next_step(supervise) {
+        match self.next_step() {
             Some(step) => {
                 message.push(' ');
                 message.push_str(&step);
@@ -132,7 +132,7 @@ impl Refused {
         }
     }
 
-    fn next_step(&self, supervise: bool) -> Option<String> {
+    fn next_step(&self) -> Option<String> {
         let step = match self {
             Self::IpLiteral => "Use the host's name.",
             Self::Port { .. } => "Use the standard port.",
@@ -150,10 +150,6 @@ impl Refused {
             Self::CredentialInRequest => "Leave it out; egress puts it where it belongs.",
             Self::CredentialInResponse => "Ask the server for something else.",
             Self::ResponseEncoding => "Ask the server for an uncompressed answer.",
-            Self::UseGitGate if supervise => {
-                "Push with `git push`: remotes of this bottle go through git-gate. `list-egress-routes` and the operator know \
-                 which there are."
-            }
             Self::UseGitGate => {
                 "Push with `git push`: the remotes that the operator lists under `git.remotes` in bottles/<bottle>.md go \
                  through git-gate."

@@ -74,6 +74,19 @@ impl Tripwire {
         bytes.len() >= SHORTEST && !self.values.is_empty() && self.values.find(bytes).is_some()
     }
 
+    /// Whether a credential stands in one of these texts. They are scanned as one stream with a NUL between them, which
+    /// no form of a credential holds.
+    pub fn finds_in_any<'t>(&self, texts: impl IntoIterator<Item = &'t [u8]>) -> bool {
+        if self.values.is_empty() {
+            return false;
+        }
+        let mut stream = self.values.stream();
+        let tripped = texts
+            .into_iter()
+            .any(|text| stream.push(text).is_err() || stream.push(b"\0").is_err());
+        tripped || stream.finish().is_err()
+    }
+
     /// Whether these bytes must not be shown: like [`Tripwire::finds`], and credentials of any length as they stand or
     /// percent-encoded.
     pub fn hides(&self, bytes: &[u8]) -> bool {
@@ -169,6 +182,16 @@ routes:
             assert!(tripwire.finds(text.as_bytes()), "{text}");
         }
         assert!(!tripwire.finds(&VALUE.as_bytes()[1..]));
+    }
+
+    #[test]
+    fn texts_side_by_side_are_not_one_text() {
+        let tripwire = Tripwire::of([VALUE.as_bytes()]);
+        let (first, second) = VALUE.as_bytes().split_at(9);
+        assert!(!tripwire.finds_in_any([first, second]));
+        assert!(tripwire.finds_in_any([b"x".as_slice(), VALUE.as_bytes(), b"y"]));
+        assert!(tripwire.finds_in_any([VALUE.as_bytes()]));
+        assert!(!Tripwire::of([]).finds_in_any([VALUE.as_bytes()]));
     }
 
     #[test]

@@ -73,6 +73,26 @@ impl Bottle {
     }
 
     pub(crate) fn start_with(routes: &str, supervise: bool) -> Self {
+        let mut bottle = Self::lay_out(routes);
+        bottle.run(supervise, bottle.through_seat());
+        bottle
+    }
+
+    pub(crate) fn start_direct(routes: &str) -> Self {
+        let mut bottle = Self::lay_out(routes);
+        let own_networks = mitm::interface_networks().unwrap();
+        bottle.run(false, WayOut::Direct { own_networks });
+        bottle
+    }
+
+    fn through_seat(&self) -> WayOut {
+        WayOut::Seat {
+            address: ProxyAddress::Unix(self.seat.socket.clone()),
+            authorities: self.seat.authority.clone(),
+        }
+    }
+
+    fn lay_out(routes: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = lay_out(directory.path(), routes);
         let seat = Seat::start(directory.path());
@@ -81,19 +101,17 @@ impl Bottle {
             &seat.upstream_authority,
         )
         .unwrap();
-        let mut bottle = Self {
+        Self {
             socket: directory.path().join("door.sock"),
             directory,
             seat,
             authority,
             log: Log::default(),
             shutdown: CancellationToken::new(),
-        };
-        bottle.run(supervise);
-        bottle
+        }
     }
 
-    fn run(&mut self, supervise: bool) {
+    fn run(&mut self, supervise: bool, way_out: WayOut) {
         let (log, _writer) = EventLog::to(self.log.clone(), CancellationToken::new()).unwrap();
         let credentials = CredentialStore::from_variables([
             ("EGRESS_TOKEN_0".into(), TOKEN.into()),
@@ -108,10 +126,7 @@ impl Bottle {
             },
             launch_nonce: "n-0001".parse().unwrap(),
             supervise,
-            way_out: WayOut::Seat {
-                address: ProxyAddress::Unix(self.seat.socket.clone()),
-                authorities: self.seat.authority.clone(),
-            },
+            way_out,
             limits: Limits::default(),
         };
         let service = Service::open(options, credentials, log).unwrap();
@@ -125,7 +140,7 @@ impl Bottle {
         while self.socket.exists() {
             tokio::task::yield_now().await;
         }
-        self.run(false);
+        self.run(false, self.through_seat());
     }
 
     pub(crate) async fn send(&self, way: Way, ask: &Ask) -> Got {

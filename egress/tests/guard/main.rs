@@ -10,6 +10,7 @@
 
 mod agent;
 mod bottle;
+mod direct;
 mod grants;
 mod introspection;
 mod log;
