@@ -73,6 +73,7 @@ pub fn judge_authority<'p>(
     }
     match policy.table().known_host(name.as_str()) {
         Some(host) => Ok(host),
+        None if policy.tripwire().hides(name.as_str().as_bytes()) => Err(Refused::CredentialInRequest),
         None => match name.as_str().parse() {
             Ok(host) => Err(Refused::NoRoute(NoRoute::Host(host))),
             Err(_) => Err(Refused::IpLiteral),

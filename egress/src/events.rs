@@ -31,7 +31,7 @@ impl Draft {
         };
         let mut draft = Self::new(log, way_in, head.received, generation);
         draft.event.method = Some(redact::method(head.method.as_str(), tripwire));
-        draft.event.host = Some(head.authority.host.to_string());
+        draft.event.host = Some(redact::host(&head.authority.host.to_string(), tripwire));
         draft.event.path = Some(redact::path(head.target.as_str().as_bytes(), tripwire));
         draft
     }
@@ -72,12 +72,12 @@ impl Draft {
     pub fn with_target(
         mut self,
         method: Option<&str>,
-        host: Option<String>,
+        host: Option<&str>,
         target: Option<&[u8]>,
         tripwire: &Tripwire,
     ) -> Self {
         self.event.method = method.map(|method| redact::method(method, tripwire));
-        self.event.host = host;
+        self.event.host = host.map(|host| redact::host(host, tripwire));
         self.event.path = target.map(|target| redact::path(target, tripwire));
         self
     }

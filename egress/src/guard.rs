@@ -60,7 +60,7 @@ impl Egress {
         self.grants.holds(grant, Now::read())
     }
 
-    fn denial(&self, refused: &Refused, host: &Host, tried: Tried<'_>) -> Denial {
+    fn denial(&self, refused: &Refused, host: &Host, tried: Tried<'_>, policy: &CompiledPolicy) -> Denial {
         let remedy = if self.supervise {
             refused.remedy(tried)
         } else {
@@ -70,7 +70,7 @@ impl Egress {
             told_agent: answer::denial(
                 StatusCode::FORBIDDEN,
                 refused.reason(),
-                Some(host.to_string()),
+                Some(redact::host(&host.to_string(), policy.tripwire())),
                 refused.message(self.supervise),
                 remedy,
             ),
@@ -128,7 +128,7 @@ impl Egress {
             method: Some(head.method.as_str()),
             path: (!not_allowed.path_admitted).then_some(path),
         };
-        let denial = self.denial(&not_allowed.refused, &head.authority.host, tried);
+        let denial = self.denial(&not_allowed.refused, &head.authority.host, tried, policy);
         let rule = host.filter(|host| policy.table().knows(host)).map(String::from);
         let draft = self.draft(head, policy).with_rule(rule, None);
         let event = draft.answered(Some(not_allowed.refused.reason()), &denial.told_agent);
@@ -161,9 +161,10 @@ impl Egress {
     }
 
     /// Without a place in the log there is no event; it is counted in the next one that has.
-    fn log_too_slow(&self, head: &RequestHead) -> Denial {
+    fn log_too_slow(&self, head: &RequestHead, policy: &CompiledPolicy) -> Denial {
         self.log.count_lost();
-        self.denial(&Refused::LogTooSlow, &head.authority.host, Tried::default())
+        let (refused, tried) = (Refused::LogTooSlow, Tried::default());
+        self.denial(&refused, &head.authority.host, tried, policy)
     }
 
     fn introspect(&self, head: &RequestHead, policy: &CompiledPolicy, place: Place) -> LocalResponse {
@@ -196,12 +197,12 @@ impl Policy for Egress {
             method: None,
             path: None,
         };
-        let denial = self.denial(&refused, &request.authority.host, tried);
+        let denial = self.denial(&refused, &request.authority.host, tried, &policy);
         let received = std::time::Instant::now();
         let event = Draft::new(&self.log, events::CONNECT, received, policy.table().generation)
             .with_target(
                 Some("CONNECT"),
-                Some(request.authority.host.to_string()),
+                Some(&request.authority.host.to_string()),
                 None,
                 policy.tripwire(),
             )
@@ -213,7 +214,7 @@ impl Policy for Egress {
     async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<Admitted> {
         let policy = self.policy.load_full();
         let Some(place) = self.log.reserve().await else {
-            return Verdict::Deny(self.log_too_slow(head));
+            return Verdict::Deny(self.log_too_slow(head, &policy));
         };
         let tunnel = head.way_in != WayIn::AbsoluteForm;
         if !tunnel && introspection::is_asked(&head.authority) {
@@ -253,25 +254,25 @@ impl Policy for Egress {
     }
 
     fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
+        let policy = self.policy.load();
+        let tripwire = policy.tripwire();
         let reason = events::denial_reason(refusal.reason);
         let host = refusal.authority.map(|authority| authority.host.to_string());
-        let detail = redact::sentence(refusal.detail);
         let answer = answer::denial(
             refusal.reason.status(),
             reason,
-            host.clone(),
-            format!("egress: {detail}"),
+            host.as_deref().map(|host| redact::host(host, tripwire)),
+            format!("egress: {}", redact::sentence(refusal.detail, tripwire)),
             None,
         );
         if !refusal.admitted {
-            let policy = self.policy.load();
             let way_in = refusal.way_in.map_or(events::CONNECT, events::way_in);
             let received = std::time::Instant::now();
             let draft = Draft::new(&self.log, way_in, received, policy.table().generation).with_target(
                 refusal.method.map(http::Method::as_str),
-                host,
+                host.as_deref(),
                 refusal.target,
-                policy.tripwire(),
+                tripwire,
             );
             self.log.write_or_count(if refusal.answerable {
                 draft.answered(Some(reason), &answer)

@@ -16,7 +16,7 @@ pub fn path(target: &[u8], tripwire: &Tripwire) -> String {
     if tripwire.hides(target) {
         return format!("/{}", redacted(path.len()));
     }
-    let mut shown = sentence(&secrets::redact::path(&String::from_utf8_lossy(path)));
+    let mut shown = harmless(&secrets::redact::path(&String::from_utf8_lossy(path)));
     if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
         shown.truncate(end);
         shown.push('…');
@@ -46,6 +46,15 @@ pub fn method(method: &str, tripwire: &Tripwire) -> String {
     contract::text::harmless(method)
 }
 
+/// A host as it may be shown: a credential may stand in its labels.
+pub fn host(host: &str, tripwire: &Tripwire) -> String {
+    if tripwire.hides(host.as_bytes()) {
+        redacted(host.len())
+    } else {
+        host.to_owned()
+    }
+}
+
 /// Whether a path segment may be a secret.
 pub fn looks_secret(segment: &[u8]) -> bool {
     secrets::redact::is_secret_like(&String::from_utf8_lossy(segment))
@@ -55,8 +64,17 @@ fn redacted(length: usize) -> String {
     format!("‹redacted:{length}›")
 }
 
-/// Text that may quote the agent, with nothing in it that acts on a terminal.
-pub fn sentence(text: &str) -> String {
+/// A sentence of the core's, which may quote the agent: nothing in it acts on a terminal, and one that quotes a credential
+/// is not repeated.
+pub fn sentence(text: &str, tripwire: &Tripwire) -> String {
+    if tripwire.hides(text.as_bytes()) {
+        return "the request cannot be forwarded as it is".to_owned();
+    }
+    harmless(text)
+}
+
+/// Text with nothing in it that acts on a terminal.
+fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_deceptive(character) {
@@ -110,6 +128,11 @@ mod tests {
         assert_eq!(path(b"/a/sk-live-0123456789", &tripwire), "/‹redacted:21›");
         assert_eq!(path(b"/a?x=sk-live-0123456789", &tripwire), "/‹redacted:2›");
         assert_eq!(method("sk-live-0123456789", &tripwire), "‹redacted:18›");
+        assert_eq!(
+            host("sk-live-0123456789.evil.example", &tripwire),
+            "‹redacted:31›"
+        );
+        assert!(!sentence("Host names sk-live-0123456789", &tripwire).contains("sk-live"));
     }
 
     proptest! {

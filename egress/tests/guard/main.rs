@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod authority;
 mod bottle;
 mod direct;
 mod grants;
