@@ -176,6 +176,8 @@ places! {
     skills = "agent/skills";
     /// The transcript, snapshot at every settlement:
     transcript = "agent/transcript.tar.zst";
+    /// Everything of the guard:
+    egress = "egress";
     /// Mounted read-only into egress, as a directory:
     egress_config = "egress/config";
     /// Written by egress:

@@ -143,7 +143,7 @@ pub(crate) fn is_claude(program: &str) -> bool {
 pub struct Agent {
     /// The image that it runs in.
     pub image: AgentImage,
-    /// What a session executes; the first word is the program.
+    /// What a session executes; the first word is the program. Claude Code's holds the prompt.
     pub command: Vec<String>,
     /// The manifest's body, handed to the agent as its instructions; empty: none.
     pub prompt: String,
@@ -204,6 +204,9 @@ pub struct Workspace {
     pub directory: PathBuf,
     /// Copied or mounted.
     pub how: HowWorkspace,
+    /// What the agent may not change even where the directory is mounted, relative to it: git runs hooks, and what its
+    /// configuration names, on the host.
+    pub guarded: Vec<&'static str>,
 }
 
 /// How a directory comes into the bottle.

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 const SHORTEST_WATCHED: usize = 12;
 /// The largest file of certificate authorities that is read, in bytes.
 const LARGEST_CA: u64 = 1024 * 1024;
+/// Programs that git runs.
+const GIT_HOOKS: &str = ".git/hooks";
 
 /// Everything that stands against a launch, told at once.
 #[derive(Default)]
@@ -89,6 +91,7 @@ pub(super) fn workspace(
         ));
     }
     Ok(Workspace {
+        guarded: if mount { guarded(&directory) } else { Vec::new() },
         directory,
         how: if mount {
             HowWorkspace::Mount
@@ -98,11 +101,31 @@ pub(super) fn workspace(
     })
 }
 
+/// What git runs on the host, where the directory is a repository of its own.
+fn guarded(directory: &Path) -> Vec<&'static str> {
+    let is = |path: &str, wanted: fn(&std::fs::Metadata) -> bool| {
+        fs_err::symlink_metadata(directory.join(path)).is_ok_and(|metadata| wanted(&metadata))
+    };
+    if !is(".git", std::fs::Metadata::is_dir) {
+        return Vec::new();
+    }
+    let mut guarded = Vec::new();
+    // Where there is no such folder yet, one is made for the guard's sake.
+    if is(GIT_HOOKS, std::fs::Metadata::is_dir) || !directory.join(GIT_HOOKS).exists() {
+        guarded.push(GIT_HOOKS);
+    }
+    if is(".git/config", std::fs::Metadata::is_file) {
+        guarded.push(".git/config");
+    }
+    guarded
+}
+
 /// What to mind when the agent works in the operator's own directory.
 pub(super) fn workspace_warnings(workspace: Option<&Workspace>, identity: Identity) -> Vec<String> {
     let Some(Workspace {
         directory,
         how: HowWorkspace::Mount,
+        ..
     }) = workspace
     else {
         return Vec::new();

@@ -37,7 +37,7 @@ impl Plan {
         let bottle = bottle_of(home, &agent)?;
         let problems = Problems::default();
         let workspace = workspace(request, home, environment, &problems)?;
-        let command = command(&agent.value);
+        let command = command(&agent, &problems);
         let runs_claude = runs_claude(&agent.value.image.value, &command);
         let routes::Resolved {
             table,
@@ -76,7 +76,7 @@ impl Plan {
             agent: Agent {
                 image: image.unwrap_or(AgentImage::Small),
                 command,
-                prompt: agent.value.prompt,
+                prompt: agent.value.prompt.clone(),
                 skills,
                 env,
                 claude,
@@ -129,12 +129,33 @@ fn workspace(
     }
 }
 
-fn command(agent: &AgentManifest) -> Vec<String> {
-    match (&agent.command, &agent.image.value) {
+/// The longest argument that Linux passes to a program, in bytes (MAX_ARG_STRLEN, without its end mark).
+const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
+
+/// The manifest's command, else the image's own; Claude Code is handed the prompt along with it.
+fn command(agent: &Manifest<AgentManifest>, problems: &Problems) -> Vec<String> {
+    let AgentManifest {
+        command,
+        image,
+        prompt,
+        ..
+    } = &agent.value;
+    let mut command = match (command, &image.value) {
         (Some(command), _) => command.clone(),
         (None, ImageChoice::Claude) => vec!["claude".to_owned()],
         (None, ImageChoice::Small | ImageChoice::Dockerfile(_)) => vec!["bash".to_owned()],
+    };
+    if command.first().is_some_and(|program| super::is_claude(program)) && !prompt.is_empty() {
+        if prompt.len() > LONGEST_ARGUMENT || prompt.contains('\0') {
+            problems.add(format!(
+                "{}: the body is handed to Claude Code as an argument, which has at most {LONGEST_ARGUMENT} bytes and no NUL; it has {} bytes",
+                agent.shown.display(),
+                prompt.len()
+            ));
+        }
+        command.extend(["--append-system-prompt".to_owned(), prompt.clone()]);
     }
+    command
 }
 
 fn runs_claude(image: &ImageChoice, command: &[String]) -> bool {

@@ -291,7 +291,8 @@ fn a_working_directory_must_be_the_projects_own() {
         plan.agent.workspace,
         Some(Workspace {
             directory: work.clone(),
-            how: HowWorkspace::Mount
+            how: HowWorkspace::Mount,
+            guarded: Vec::new(),
         })
     );
     assert!(!plan.metadata().copy_cwd);
@@ -329,6 +330,23 @@ fn more_certificate_authorities_are_read_as_certificates_only() {
         "{}",
         host.refusal()
     );
+}
+
+#[test]
+fn claude_code_is_handed_the_prompt_with_its_command() {
+    let command = |agent: &str| Host::of(agent, "").plan().agent.command;
+    assert_eq!(
+        command("command: [claude, --model, opus]"),
+        [
+            "claude",
+            "--model",
+            "opus",
+            "--append-system-prompt",
+            "Write code."
+        ]
+    );
+    assert_eq!(command("image: small\ncommand: [bash, -l]"), ["bash", "-l"]);
+    assert_eq!(command("image: small"), ["bash"]);
 }
 
 #[test]
