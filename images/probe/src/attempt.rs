@@ -3,6 +3,7 @@
 use crate::packets;
 use crate::plan::{Planned, To};
 use crate::report::{Attempt, Kind, Outcome};
+use crate::wide;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -134,11 +135,13 @@ fn attempt(planned: &Planned, token: &str) -> nix::Result<State> {
     let text = packets::text(token);
     match (planned.kind, &planned.to) {
         (Kind::Vsock, To::Vsock { cid, port }) => {
-            let socket = open(AddressFamily::Vsock, Stream, None)?;
+            let socket =
+                open(AddressFamily::Vsock, Stream, None).or_else(|errno| wide::vsock().ok_or(errno))?;
             connect(Kind::Vsock, socket, &VsockAddr::new(*cid, *port), token)
         }
         (Kind::Packet, _) => open(AddressFamily::Packet, Raw, None)
             .or_else(|_| open(AddressFamily::Packet, Datagram, None))
+            .or_else(|errno| wide::packet().ok_or(errno))
             .map(|_| State::Done(Outcome::Opened, None)),
         (kind @ (Kind::Tcp4 | Kind::Tcp6 | Kind::DnsTcp), To::Port(address)) => {
             let socket = open(family(*address), Stream, None)?;

@@ -15,6 +15,7 @@ mod packets;
 mod plan;
 mod report;
 mod resolvers;
+mod wide;
 
 pub use report::{Attempt, Guard, Kind, Outcome, Report, SCHEMA_VERSION};
 
