@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::SocketAddr;
 
 /// The only version there is.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -86,7 +87,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Something is there, and does not want it.
+    /// Something is there, and does not want it: harmless from loopback, and from nowhere else.
     Refused,
     /// The kernel knows no way there.
     Unreachable,
@@ -106,14 +107,23 @@ pub enum Outcome {
     Untried,
 }
 
-impl Outcome {
+impl Attempt {
     /// Whether it leaves the isolation standing.
     #[must_use]
-    pub fn is_harmless(self) -> bool {
-        match self {
-            Self::Refused | Self::Unreachable | Self::Timeout | Self::Sent | Self::Denied => true,
-            Self::Connected | Self::Answered | Self::Opened | Self::Untried => false,
+    pub fn is_harmless(&self) -> bool {
+        match self.outcome {
+            Outcome::Unreachable | Outcome::Sent | Outcome::Denied => true,
+            // A refusal is an answer. Vsock knows no loopback that is ours, and no namespaces.
+            Outcome::Refused => self.kind != Kind::Vsock && self.stays_inside(),
+            // The socket could be had, and something was sent to the machine around this one.
+            Outcome::Timeout => self.kind != Kind::Vsock,
+            Outcome::Connected | Outcome::Answered | Outcome::Opened | Outcome::Untried => false,
         }
+    }
+
+    fn stays_inside(&self) -> bool {
+        let address = self.target.parse::<SocketAddr>().map(|address| address.ip());
+        address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
     }
 }
 
@@ -158,7 +168,7 @@ impl Report {
         let attempts = self
             .attempts
             .iter()
-            .filter(|attempt| !attempt.outcome.is_harmless())
+            .filter(|attempt| !attempt.is_harmless())
             .map(|attempt| format!("{} to {}: {}", attempt.kind, attempt.target, attempt.outcome));
         let guards = self
             .guards
@@ -259,6 +269,26 @@ mod tests {
         "#);
         let text = serde_json::to_string(&report()).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report());
+    }
+
+    #[test]
+    fn a_refusal_from_anywhere_but_loopback_is_an_answer_from_outside() {
+        let refused = |kind, target: &str| Attempt {
+            kind,
+            target: target.to_owned(),
+            outcome: Outcome::Refused,
+            errno: Some(111),
+        };
+        assert!(refused(Kind::DnsUdp, "127.0.0.53:53").is_harmless());
+        assert!(refused(Kind::Tcp6, "[::1]:80").is_harmless());
+        assert!(!refused(Kind::Tcp4, "10.0.0.1:80").is_harmless());
+        assert!(!refused(Kind::Tcp6, "[fe80::1%2]:80").is_harmless());
+        assert!(!refused(Kind::Vsock, "cid 2 port 1024").is_harmless());
+        let timeout = |kind| Attempt {
+            outcome: Outcome::Timeout,
+            ..refused(kind, "cid 2 port 1024")
+        };
+        assert!(!timeout(Kind::Vsock).is_harmless() && timeout(Kind::Tcp4).is_harmless());
     }
 
     #[test]

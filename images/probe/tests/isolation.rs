@@ -110,9 +110,11 @@ fn from_a_namespace_of_its_own_nothing_arrives_and_from_here_everything_does() {
         let line = "mount -t sysfs none /sys && { ip link set lo up || true; } && \
                     exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
         let output = apart(line).args(host.arguments("from-apart")).output().unwrap();
-        let found = report(&output);
+        let mut found = report(&output);
+        assert_eq!(output.status.code(), Some(i32::from(!found.holds())));
+        // Vsock knows no namespaces: it is the system call filter that a container has besides which keeps it out.
+        found.attempts.retain(|attempt| attempt.kind != Kind::Vsock);
         assert_eq!(found.breaches(), Vec::<String>::new());
-        assert_eq!(output.status.code(), Some(0));
         for kind in [Kind::Packet, Kind::Icmp4, Kind::Raw4] {
             assert!(
                 found
