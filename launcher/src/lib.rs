@@ -17,6 +17,7 @@ pub mod environment;
 pub mod error;
 pub mod home;
 pub mod images;
+pub mod isolation;
 pub mod lifecycle;
 pub mod manifest;
 pub mod naming;

@@ -59,11 +59,6 @@ pub fn scoped(slug: &Slug, name: &str) -> String {
     format!("{PREFIX}{slug}_{name}")
 }
 
-/// A bottle's own bridge network, as the engine calls it.
-pub fn scoped_outside(slug: &Slug) -> String {
-    scoped(slug, OUTSIDE)
-}
-
 /// The image that is built for this bottle alone.
 pub fn bottle_image(slug: &Slug) -> String {
     format!("{AGENT_REPOSITORY}:{slug}")

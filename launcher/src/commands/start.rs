@@ -1,7 +1,16 @@
 //! `bottle start`
 
+use crate::ask;
 use crate::cli::Context;
 use crate::error::{Error, Result};
+use crate::lifecycle::Machine;
+use crate::lifecycle::interrupt::Interrupts;
+use crate::lifecycle::phases::Phases;
+use crate::lifecycle::start::Started;
+use crate::naming;
+use crate::plan::{Fresh, Identity, Plan, Request, Secrets};
+use crate::preflight;
+use crate::session::{self, Ending, Recipe, TerminalKept};
 use clap::Args;
 
 /// Start an agent in a bottle of its own.
@@ -33,7 +42,104 @@ pub struct Start {
 
 impl Start {
     /// Does it.
-    pub async fn run(self, _context: &Context) -> Result<()> {
-        Err(Error::failed("`bottle start` does not exist yet"))
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let mut phases = Phases::begin();
+        let fresh = Fresh::draw().ok_or_else(|| Error::failed("this launch cannot be given a name"))?;
+        let operator =
+            Identity::of_operator(nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        // Made before the engine is looked for: a mistake in a manifest is told on a machine without one, too.
+        let plan = self.plan(context, operator, fresh.clone())?;
+        if self.dry_run {
+            context.printer.data(&preflight::layout(&plan));
+            warn(context, &plan);
+            return Ok(());
+        }
+        phases.ended("plan");
+        let machine = Machine::connect(context).await?;
+        machine.compose()?;
+        let identity = machine.engine.identity();
+        let plan = if identity == plan.identity {
+            plan
+        } else {
+            self.plan(context, identity, fresh)?
+        };
+        machine.refuse_taken(&plan).await?;
+        phases.ended("engine");
+        context.printer.message(&preflight::layout(&plan));
+        warn(context, &plan);
+        let _terminal = TerminalKept::now();
+        let mut interrupts = Interrupts::listen()?;
+        let secrets = self.asked(context, &plan, &mut interrupts).await?;
+        phases.resume();
+        let started = machine
+            .start(&plan, &secrets, &mut interrupts, &mut phases)
+            .await?;
+        drop(secrets);
+        if self.detach {
+            machine.leave(started)?;
+            context.printer.data(plan.slug.as_str());
+            return Ok(());
+        }
+        let outcome = interrupts
+            .unless(foreground(context, &machine, &plan, &started))
+            .await;
+        if let Err(error) = &outcome {
+            context.printer.message(&error.to_string());
+        }
+        let ended = machine.end(&plan, started).await;
+        outcome.and(ended)
     }
+
+    fn plan(&self, context: &Context, identity: Identity, fresh: Fresh) -> Result<Plan> {
+        let request = Request {
+            agent: self.agent.clone(),
+            cwd: self.cwd.clone(),
+            mount: self.mount,
+        };
+        Plan::make(&request, &context.home()?, &context.environment, identity, fresh)
+    }
+
+    /// The yes and every secret. Questions are asked in a thread of their own, so that a signal ends the waiting for an answer.
+    async fn asked(&self, context: &Context, plan: &Plan, interrupts: &mut Interrupts) -> Result<Secrets> {
+        let (printer, environment) = (context.printer.clone(), context.environment.clone());
+        let (sources, yes) = (plan.secrets.clone(), self.yes);
+        let answered = tokio::task::spawn_blocking(move || {
+            if !yes && !ask::confirm(&printer, "Start it?")? {
+                return Err(Error::rejected("not started"));
+            }
+            Secrets::resolve(&sources, &environment, |prompt| ask::secret(&printer, prompt))
+        });
+        interrupts
+            .unless(async {
+                answered
+                    .await
+                    .map_err(|error| Error::failed("a part of this program broke").because(error))?
+            })
+            .await
+    }
+}
+
+fn warn(context: &Context, plan: &Plan) {
+    for warning in &plan.warnings {
+        context.printer.warning(warning);
+    }
+}
+
+async fn foreground(context: &Context, machine: &Machine, plan: &Plan, started: &Started) -> Result<()> {
+    let recipe = Recipe::read(&started.state)?;
+    let ending = session::run(
+        &machine.engine,
+        &naming::container(&plan.slug, naming::AGENT),
+        &recipe.command,
+        &recipe.working_directory,
+        &context.environment,
+    )
+    .await?;
+    match ending {
+        Ending::Code(code) => context
+            .printer
+            .message(&format!("the agent ended with exit code {code}")),
+        Ending::ContainerGone => context.printer.message("the agent's container is gone"),
+    }
+    Ok(())
 }

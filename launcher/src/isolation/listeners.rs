@@ -68,10 +68,12 @@ impl Listeners {
     pub(super) fn arrived(&self, token: &str) -> Vec<String> {
         let tcp = self.tcp.iter().flat_map(|listener| connections(listener, token));
         let udp = self.udp.iter().flat_map(|socket| datagrams(socket, token));
-        let vsock = self.vsock.iter().filter_map(|(listener, port)| {
-            // Not accepted, so its token is not seen; but nobody else knows this port.
-            is_readable(listener).then(|| format!("a vsock connection arrived at port {port} of the host"))
-        });
+        // Not accepted, so its token is not seen; but nobody else knows this port.
+        let vsock = self
+            .vsock
+            .iter()
+            .filter(|(listener, _)| is_readable(listener))
+            .map(|(_, port)| format!("a vsock connection arrived at port {port} of the host"));
         tcp.chain(udp).chain(vsock).collect()
     }
 }

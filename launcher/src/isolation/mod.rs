@@ -36,10 +36,8 @@ pub async fn prove(engine: &Engine, slug: &Slug) -> Result<()> {
     };
     let listeners = Listeners::open().map_err(unable)?;
     let mut addresses = addresses::of_host().map_err(unable)?;
-    let (own, default) = tokio::try_join!(
-        engine.gateways(&naming::scoped_outside(slug)),
-        engine.gateways("bridge")
-    )?;
+    let outside = naming::scoped(slug, naming::OUTSIDE);
+    let (own, default) = tokio::try_join!(engine.gateways(&outside), engine.gateways("bridge"))?;
     addresses.extend(own.into_iter().chain(default));
     let token = token();
     let targets = targets(&listeners, &addresses);
@@ -50,7 +48,10 @@ pub async fn prove(engine: &Engine, slug: &Slug) -> Result<()> {
     let report: Report = serde_json::from_slice(&ended.out).map_err(|error| {
         let said = String::from_utf8_lossy(&ended.error);
         Error::failed("the isolation of the agent's container could not be checked: its probe gave no report")
-            .because(anyhow::anyhow!("{error}; it said: {}", contract::text::harmless(said.trim())))
+            .because(anyhow::anyhow!(
+                "{error}; it said: {}",
+                contract::text::harmless(said.trim())
+            ))
     })?;
     judge(&report, ended.code, targets.len(), &listeners.arrived(&token))
 }
@@ -77,9 +78,12 @@ fn judge(report: &Report, code: i64, targets: usize, arrived: &[String]) -> Resu
     if breaches.is_empty() {
         return Ok(());
     }
-    let told = breaches
-        .iter()
-        .map(|breach| format!("the agent's container is not isolated: {}", contract::text::harmless(breach)));
+    let told = breaches.iter().map(|breach| {
+        format!(
+            "the agent's container is not isolated: {}",
+            contract::text::harmless(breach)
+        )
+    });
     Err(Error::several(Kind::Failed, told.collect()).hinted(
         "nothing ran in it; whatever gave it a way out (another program that changes containers, an engine's plugin) must go first",
     ))
@@ -164,15 +168,35 @@ mod tests {
         assert!(seen_outside.to_string().contains("10.0.0.9:5"), "{seen_outside}");
         let mut with_interface = report();
         with_interface.interfaces.push("eth0".to_owned());
-        assert!(judge(&with_interface, 1, 1, &[]).unwrap_err().to_string().contains("eth0"));
+        assert!(
+            judge(&with_interface, 1, 1, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("eth0")
+        );
         let mut without_guard = report();
         without_guard.guards.clear();
-        assert!(judge(&without_guard, 0, 1, &[]).unwrap_err().to_string().contains("egress"));
+        assert!(
+            judge(&without_guard, 0, 1, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("egress")
+        );
         let mut blind = report();
         blind.interfaces.clear();
         assert!(judge(&blind, 0, 1, &[]).is_err());
-        assert!(judge(&report(), 0, 2, &[]).unwrap_err().to_string().contains("1 of 2"));
-        assert!(judge(&report(), 1, 1, &[]).unwrap_err().to_string().contains("exit code 1"));
+        assert!(
+            judge(&report(), 0, 2, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("1 of 2")
+        );
+        assert!(
+            judge(&report(), 1, 1, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("exit code 1")
+        );
     }
 
     #[test]

@@ -34,11 +34,33 @@ impl Interrupts {
         futures_util::future::select_all(waits).await.0
     }
 
-    /// Does the work, unless a signal comes first.
+    /// Does the work, unless a signal comes first; then the work is dropped where it stands.
     pub async fn unless<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             done = work => done,
-            signal = self.next() => Err(Error::failed(format!("interrupted by {signal}"))),
+            signal = self.next() => Err(interrupted(signal)),
         }
     }
+
+    /// Does blocking work in a thread of its own. A signal is heeded, but only after the work has ended: it may be writing what
+    /// is about to be removed.
+    pub async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut work = tokio::task::spawn_blocking(work);
+        let (done, signal) = tokio::select! {
+            done = &mut work => (done, None),
+            signal = self.next() => (work.await, Some(signal)),
+        };
+        let done = done.map_err(|error| Error::failed("a part of this program broke").because(error))?;
+        match signal {
+            Some(signal) => Err(interrupted(signal)),
+            None => done,
+        }
+    }
+}
+
+fn interrupted(signal: &str) -> Error {
+    Error::failed(format!("interrupted by {signal}"))
 }

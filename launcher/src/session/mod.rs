@@ -16,6 +16,7 @@ use input::Keyboard;
 pub use recipe::Recipe;
 use std::io::IsTerminal as _;
 use terminal::Raw;
+pub use terminal::TerminalKept;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 

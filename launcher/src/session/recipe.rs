@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::home::State;
 use crate::plan::Plan;
+use crate::render::inside::WORKSPACE;
 use contract::SCHEMA_VERSION;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -24,9 +25,6 @@ pub struct Recipe {
 
 /// Claude Code's flag for "go on with the last conversation in this directory".
 const CLAUDE_CONTINUE: &str = "--continue";
-
-/// Where every session starts.
-const WORKSPACE: &str = "/workspace";
 
 impl Recipe {
     /// For this launch.

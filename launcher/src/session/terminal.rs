@@ -9,6 +9,29 @@ pub(super) fn size() -> Option<(u16, u16)> {
     (rows.0 > 0 && columns.0 > 0).then_some((rows.0, columns.0))
 }
 
+/// The terminal on standard input as it is now; it is so again when this is dropped. For questions that are broken off while
+/// the terminal does not echo.
+pub struct TerminalKept {
+    before: Option<Termios>,
+}
+
+impl TerminalKept {
+    /// Without a terminal there is nothing to keep.
+    pub fn now() -> Self {
+        Self {
+            before: tcgetattr(std::io::stdin()).ok(),
+        }
+    }
+}
+
+impl Drop for TerminalKept {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, before);
+        }
+    }
+}
+
 /// The terminal on standard input in raw mode, until dropped: every key is the agent's.
 pub(super) struct Raw {
     before: Termios,
