@@ -1,19 +1,25 @@
 //! `bottle completions`
 
-use crate::cli::Context;
-use crate::error::{Error, Result};
-use clap::Args;
+use crate::cli::{Cli, Context};
+use crate::error::Result;
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
 
 /// Write a completion script for a shell.
+///
+/// For bash: `bottle completions bash > ~/.local/share/bash-completion/completions/bottle`
 #[derive(Debug, Args)]
 pub struct Completions {
     /// The shell.
-    pub shell: clap_complete::Shell,
+    pub shell: Shell,
 }
 
 impl Completions {
     /// Does it.
-    pub fn run(self, _context: &Context) -> Result<()> {
-        Err(Error::failed("`bottle completions` does not exist yet"))
+    pub fn run(self, context: &Context) -> Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "bottle", &mut script);
+        context.printer.data(String::from_utf8_lossy(&script).trim_end());
+        Ok(())
     }
 }

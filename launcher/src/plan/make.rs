@@ -24,6 +24,13 @@ pub struct Request {
     pub mount: bool,
 }
 
+/// Whether the host variables that a manifest names must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variables {
+    Needed,
+    Ignored,
+}
+
 impl Plan {
     /// Reads the manifests and looks at the host. Every problem found is told at once. Writes nothing.
     pub fn make(
@@ -32,6 +39,29 @@ impl Plan {
         environment: &Environment,
         identity: Identity,
         fresh: Fresh,
+    ) -> Result<Self> {
+        Self::assemble(request, home, environment, identity, fresh, Variables::Needed)
+    }
+
+    /// Whether a plan could be made of this agent's manifests, whatever the host variables are.
+    pub fn check(agent: &AgentName, home: &Home, environment: &Environment) -> Result<()> {
+        let request = Request {
+            agent: agent.clone(),
+            cwd: None,
+            mount: false,
+        };
+        let fresh = Fresh::draw().ok_or_else(|| Error::failed("this launch cannot be given a name"))?;
+        let nobody = Identity::of_operator(0, 0);
+        Self::assemble(&request, home, environment, nobody, fresh, Variables::Ignored).map(drop)
+    }
+
+    fn assemble(
+        request: &Request,
+        home: &Home,
+        environment: &Environment,
+        identity: Identity,
+        fresh: Fresh,
+        look_at: Variables,
     ) -> Result<Self> {
         let agent = manifest::agent(home, &request.agent)?;
         let bottle = bottle_of(home, &agent)?;
@@ -49,8 +79,10 @@ impl Plan {
             warnings.push(routes::no_login(&table));
         }
         let env = variables(&bottle, runs_claude, &mut secrets, &problems);
-        problems.extend(super::Secrets::missing(&secrets, environment));
-        warnings.extend(host::credentials(&secrets, &table, environment, &problems));
+        if look_at == Variables::Needed {
+            problems.extend(super::Secrets::missing(&secrets, environment));
+            warnings.extend(host::credentials(&secrets, &table, environment, &problems));
+        }
         warnings.extend(host::workspace_warnings(workspace.as_ref(), identity));
         let image = image(&agent, environment, &problems);
         let skills = host::skills(home, &agent, &problems);
