@@ -31,6 +31,21 @@ fn the_first_manifests_are_without_mistakes() {
 }
 
 #[test]
+fn the_first_bottle_starts_with_a_key_alone() {
+    let bottle = Bottle::new().set("ANTHROPIC_API_KEY", "sk-ant-0123456789");
+    bottle.run(&["init"]);
+    insta::assert_snapshot!(bottle.run(&["start", "implementer", "--dry-run"]), @r"
+    exit 0
+    --- stdout
+    agent     implementer
+    bottle    dev
+    egress    api.anthropic.com [auth:header:x-api-key]
+              docs.rs
+    --- stderr
+    ");
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let bottle = Bottle::new().write("bottles/dev.md", "mine");
     insta::assert_snapshot!(bottle.run(&["init"]), @r"

@@ -1,9 +1,12 @@
 //! The program as an operator meets it: what it prints, and how it ends. Each test has a home of its own and an environment that
 //! holds nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod check;
 mod completions;
 mod init;
+mod start;
 mod usage;
 
 use std::path::{Path, PathBuf};
