@@ -13,7 +13,8 @@ use clap::{Parser, Subcommand};
     name = "bottle",
     version,
     propagate_version = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_long_help = crate::environment::help()
 )]
 pub struct Cli {
     /// Write data as JSON.

@@ -33,18 +33,21 @@ macro_rules! variables {
 variables! {
     BOTTLE_HOME = "BOTTLE_HOME", "The folder with agents, bottles, skills and state, instead of `~/.claude-bottle`.";
     HOME = "HOME", "Where `~` in a manifest points, and where `.claude-bottle` lies.";
-    PATH = "PATH", "Where `docker`, `docker-compose`, `ssh` and an editor are looked for.";
+    PATH = "PATH", "Where `docker` and `docker-compose` are looked for.";
     NO_COLOR = "NO_COLOR", "Set to anything but the empty text: no colour.";
     TERM = "TERM", "`dumb`: no colour. Also handed to a session.";
     COLORTERM = "COLORTERM", "Handed to a session, so that the agent shows the colours that the terminal has.";
     LANG = "LANG", "Handed to a session.";
-    EDITOR = "EDITOR", "The editor for `--edit`, when VISUAL is not set.";
-    VISUAL = "VISUAL", "The editor for `--edit`.";
     DOCKER_HOST = "DOCKER_HOST", "The engine's endpoint, for compose and for everything else; else the docker context.";
     DOCKER_CONTEXT = "DOCKER_CONTEXT", "The docker context to use when DOCKER_HOST is not set.";
     DOCKER_CONFIG = "DOCKER_CONFIG", "The docker client's folder, instead of `~/.docker`.";
-    XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR", "Where a rootless engine's socket lies.";
-    SSH_AUTH_SOCK = "SSH_AUTH_SOCK", "The agent whose keys a remote with `identity_agent: true` uses.";
+}
+
+/// [`VARIABLES`] as a section of the program's help.
+pub fn help() -> String {
+    let row =
+        |variable: &Variable| format!("  {:<16} {}\n", variable.name, variable.meaning.replace('`', ""));
+    format!("Environment:\n{}", VARIABLES.iter().map(row).collect::<String>())
 }
 
 /// The host environment as it was at start.

@@ -126,4 +126,6 @@ fn text(path: PathBuf, mode: u32, text: impl AsRef<[u8]>) -> File {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod tests;

@@ -286,3 +286,6 @@ fn utf8(path: &Path) -> Result<&str> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests;
