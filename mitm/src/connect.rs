@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use crate::authority::{Authority, Host};
 use crate::dial::{DialError, dial};
 use crate::limits::Limits;
-use crate::pool::{Multiplexed, Sender};
+use crate::pool::Sender;
 use crate::refusal::Reason;
 use crate::upstream::Upstream;
 
@@ -99,7 +99,7 @@ where
             tracing::debug!(%error, "upstream HTTP/2 connection ended");
         }
     });
-    Ok(Sender::Http2(Multiplexed::new(sender)))
+    Ok(Sender::Http2(sender))
 }
 
 fn not_http(error: hyper::Error) -> DialError {

@@ -204,7 +204,6 @@ async fn exchange_with_upstream<P: Policy>(
                 return Err(Failed::new(Reason::UpstreamTimeout, detail));
             }
         };
-        core.pool.retire(&key, &sender);
         outgoing = match (error.take_message(), spare) {
             // Not a byte of it was sent: safe for any method.
             (Some(unsent), _) if attempt <= STALE_CONNECTIONS => Outgoing::from_request(unsent),

@@ -32,15 +32,8 @@ pub(crate) struct Key {
 /// One upstream connection, ready for a request.
 pub(crate) enum Sender {
     Http1(http1::SendRequest<RequestBody>),
-    Http2(Multiplexed),
-}
-
-/// A share in an HTTP/2 connection.
-#[derive(Clone)]
-pub(crate) struct Multiplexed {
-    sender: http2::SendRequest<RequestBody>,
-    /// The same for all shares in one connection.
-    connection: Arc<()>,
+    /// A share in a connection. One that goes away closes itself for new requests.
+    Http2(http2::SendRequest<RequestBody>),
 }
 
 /// Requests go back here when their response is over.
@@ -64,7 +57,7 @@ struct Idle {
 }
 
 struct Shared {
-    multiplexed: Multiplexed,
+    sender: http2::SendRequest<RequestBody>,
     used: Instant,
 }
 
@@ -75,15 +68,6 @@ pub(crate) struct Lease {
     sender: http1::SendRequest<RequestBody>,
 }
 
-impl Multiplexed {
-    pub(crate) fn new(sender: http2::SendRequest<RequestBody>) -> Self {
-        Self {
-            sender,
-            connection: Arc::default(),
-        }
-    }
-}
-
 impl Sender {
     pub(crate) async fn send(
         &mut self,
@@ -91,7 +75,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match self {
             Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(multiplexed) => multiplexed.sender.try_send_request(request).await,
+            Sender::Http2(sender) => sender.try_send_request(request).await,
         }
     }
 
@@ -149,9 +133,9 @@ impl Pool {
         let mut shelves = self.shelves.lock();
         let shelf = shelves.get_mut(key)?;
         if let Some(shared) = &mut shelf.shared {
-            if shared.multiplexed.sender.is_ready() {
+            if shared.sender.is_ready() {
                 shared.used = Instant::now();
-                return Some(Sender::Http2(shared.multiplexed.clone()));
+                return Some(Sender::Http2(shared.sender.clone()));
             }
             shelf.shared = None;
         }
@@ -171,32 +155,19 @@ impl Pool {
 
     /// Offers a new connection to everyone, if it can be shared. The first one stays.
     pub(crate) fn share(&self, key: &Key, sender: &Sender) {
-        let Sender::Http2(multiplexed) = sender else {
-            return;
-        };
+        let Sender::Http2(sender) = sender else { return };
         let mut shelves = self.shelves.lock();
         let shelf = shelves.entry(key.clone()).or_default();
         shelf.connecting.get_or_insert_default();
         if shelf
             .shared
             .as_ref()
-            .is_none_or(|shared| shared.multiplexed.sender.is_closed())
+            .is_none_or(|shared| shared.sender.is_closed())
         {
             shelf.shared = Some(Shared {
-                multiplexed: multiplexed.clone(),
+                sender: sender.clone(),
                 used: Instant::now(),
             });
-        }
-    }
-
-    /// A request failed on this connection: nobody else is to try it. (One that is going away still counts as
-    /// ready for a while.) An HTTP/1 connection is not in the pool while it is used.
-    pub(crate) fn retire(&self, key: &Key, sender: &Sender) {
-        let Sender::Http2(failed) = sender else { return };
-        if let Some(shelf) = self.shelves.lock().get_mut(key) {
-            let is_failed =
-                |shared: &mut Shared| Arc::ptr_eq(&shared.multiplexed.connection, &failed.connection);
-            shelf.shared.take_if(is_failed);
         }
     }
 
@@ -221,7 +192,7 @@ impl Pool {
                 .retain(|idle| keep(idle.since) && !idle.sender.is_closed());
             shelf
                 .shared
-                .take_if(|shared| !keep(shared.used) || shared.multiplexed.sender.is_closed());
+                .take_if(|shared| !keep(shared.used) || shared.sender.is_closed());
             !shelf.idle.is_empty() || shelf.shared.is_some()
         });
     }

@@ -287,15 +287,22 @@ async fn http2_requests_share_one_connection_at_the_same_time() {
 
 #[tokio::test]
 async fn an_http2_connection_that_goes_away_costs_no_request() {
-    // Each connection answers one request and then says GOAWAY.
+    // `/slow` keeps its connection open; `/bye` is answered, and then its connection says GOAWAY.
     let origin = Origin::tls(
         &[b"h2"],
         serve_raw(|io| async move {
             use hyper_util::rt::{TokioExecutor, TokioIo};
-            let (asked, mut answered) = tokio::sync::mpsc::unbounded_channel();
-            let service = hyper::service::service_fn(move |_| {
-                let _ = asked.send(());
-                async { Ok::<_, std::convert::Infallible>(text("ok")) }
+            let (asked, mut bye) = tokio::sync::mpsc::unbounded_channel();
+            let service = hyper::service::service_fn(move |request: Seen| {
+                let asked = asked.clone();
+                async move {
+                    match request.uri().path() {
+                        "/slow" => std::future::pending().await,
+                        "/bye" => asked.send(()).unwrap(),
+                        _ => {}
+                    }
+                    Ok::<_, std::convert::Infallible>(text("ok"))
+                }
             });
             let mut served = std::pin::pin!(
                 hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -303,7 +310,7 @@ async fn an_http2_connection_that_goes_away_costs_no_request() {
             );
             tokio::select! {
                 _ = served.as_mut() => return,
-                _ = answered.recv() => served.as_mut().graceful_shutdown(),
+                _ = bye.recv() => served.as_mut().graceful_shutdown(),
             }
             let _ = served.await;
         }),
@@ -311,12 +318,21 @@ async fn an_http2_connection_that_goes_away_costs_no_request() {
     .await;
     let bench = Bench::start(Script::direct(origin.trust())).await;
     let name = origin.name();
+    let mut slow = bench
+        .agent()
+        .await
+        .tunnel(&name, &bench.authority, &[b"http/1.1"])
+        .await;
+    slow.send(get(&name, "/slow")).await;
     let mut agent = bench
         .agent()
         .await
         .tunnel(&name, &bench.authority, &[b"http/1.1"])
         .await;
-    for _ in 0..10 {
+    for _ in 0..5 {
+        assert_eq!(agent.request(get(&name, "/bye")).await.text(), "ok");
         assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
+        let post = format!("POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(agent.request(post).await.text(), "ok");
     }
 }
