@@ -131,6 +131,16 @@ fn socket_families_that_leave_the_namespace_cannot_be_opened() {
     ] {
         assert_eq!(try_family(family, kind), "closed", "{name}");
     }
+    // The same with bits set above the 32 that the kernel looks at: a filter that compares all 64 sees another number.
+    for family in [40_u64, 17] {
+        let wide = (1_u64 << 32) + family;
+        let line = format!("perl -e 'print syscall(41, {wide}, 1, 0) == -1 ? \"closed\" : \"open\"'");
+        assert_eq!(
+            bottle.sh(&line).unwrap().0,
+            "closed",
+            "family {family} with high bits"
+        );
+    }
     assert_eq!(try_family(2, 3), "closed", "raw IP");
     assert_eq!(try_family(2, 1), "open", "an ordinary TCP socket is the control");
     let uring = "perl -e 'print syscall(425, 1, 0) == -1 ? \"closed\" : \"open\"'";
