@@ -8,9 +8,13 @@ FROM debian:trixie-slim AS package
 ARG CLAUDE_CODE_VERSION
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates npm
+# Certificate authorities of a network that intercepts TLS (`bottle images build --extra-ca`); an empty file otherwise. They
+# stay in this stage.
+COPY extra-ca.pem /extra-ca.pem
 # The wrapper package names one package a platform, which holds the program itself.
-RUN npm install --global --ignore-scripts --omit=dev --no-audit --no-fund "@anthropic-ai/claude-code@${CLAUDE_CODE_VERSION}" \
- && program="$(find "$(npm root --global)/@anthropic-ai" -type f -size +50M -perm -u+x -name 'claude*' | head -n 1)" \
+RUN if [ -s /extra-ca.pem ]; then export NODE_EXTRA_CA_CERTS=/extra-ca.pem; fi \
+ && npm install --global --ignore-scripts --no-audit --no-fund "@anthropic-ai/claude-code@${CLAUDE_CODE_VERSION}" \
+ && program="$(find "$(npm root --global)/@anthropic-ai" -type f -size +50M -name 'claude*' | head -n 1)" \
  && test -n "$program" \
  && install -m 755 "$program" /claude \
  && /claude --version

@@ -18,6 +18,7 @@ mod routes;
 mod secrets;
 
 pub use fresh::Fresh;
+pub use host::certificates;
 pub use make::Request;
 
 pub use secrets::{SecretSource, SecretValue, Secrets, Wanted};

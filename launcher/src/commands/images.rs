@@ -2,9 +2,10 @@
 
 use crate::cli::Context;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::images::libexec::Libexec;
 use crate::images::{Images as Maker, Variant};
+use crate::plan::certificates;
 use clap::Args;
 
 /// Build the images.
@@ -27,13 +28,23 @@ pub enum Action {
         /// Build it all anew, whatever is there.
         #[arg(long)]
         force: bool,
+
+        /// PEM certificates that the builds trust besides the public ones: for a network that intercepts TLS.
+        #[arg(long, value_name = "FILE")]
+        extra_ca: Option<std::path::PathBuf>,
     },
 }
 
 impl Images {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
-        let Action::Build { all, force } = self.action;
+        let Action::Build { all, force, extra_ca } = self.action;
+        let extra_ca = match extra_ca {
+            Some(path) => {
+                certificates(&path).map_err(|problem| Error::usage(format!("--extra-ca: {problem}")))?
+            }
+            None => String::new(),
+        };
         let engine = Engine::connect(&context.environment).await?;
         let maker = Maker {
             engine: &engine,
@@ -42,7 +53,7 @@ impl Images {
             printer: &context.printer,
         };
         let variants: &[Variant] = if all { &Variant::ALL } else { &[Variant::SMALL] };
-        let made = maker.build_all(variants, force).await?;
+        let made = maker.build_all(variants, force, &extra_ca).await?;
         if context.printer.wants_json() {
             return context.printer.json(&made);
         }

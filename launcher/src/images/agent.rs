@@ -43,13 +43,20 @@ impl Variant {
         )
     }
 
+    /// `extra_ca`: PEM certificates that the build trusts besides the public ones; they are no part of the image, and so not
+    /// of its tag.
     pub(super) fn build<'a>(
         &self,
         reference: &'a str,
+        extra_ca: &str,
         labels: HashMap<String, String>,
         from_scratch: bool,
     ) -> Result<Build<'a>> {
-        let context = tar_of(&[("Dockerfile", self.dockerfile.as_bytes(), 0o644)])
+        let files: [(&str, &[u8], u32); 2] = [
+            ("Dockerfile", self.dockerfile.as_bytes(), 0o644),
+            ("extra-ca.pem", extra_ca.as_bytes(), 0o644),
+        ];
+        let context = tar_of(&files)
             .map_err(|error| Error::failed("the build context cannot be packed").because(error))?;
         Ok(Build {
             tag: reference,

@@ -62,7 +62,11 @@ pub struct Images<'a> {
 /// What one image is made from.
 enum Recipe {
     Guard(GuardImage),
-    Shared(Variant),
+    Shared {
+        variant: Variant,
+        /// Trusted while it is built.
+        extra_ca: String,
+    },
     Bottle(agent::Bottle),
 }
 
@@ -70,7 +74,7 @@ impl Recipe {
     fn reference(&self) -> String {
         match self {
             Self::Guard(guard) => guard.reference.clone(),
-            Self::Shared(variant) => variant.reference(),
+            Self::Shared { variant, .. } => variant.reference(),
             Self::Bottle(bottle) => bottle.reference(),
         }
     }
@@ -78,7 +82,7 @@ impl Recipe {
     fn shown(&self) -> String {
         match self {
             Self::Guard(guard) => format!("loading the image {}", guard.reference),
-            Self::Shared(variant) => format!("building the {} agent image", variant.name),
+            Self::Shared { variant, .. } => format!("building the {} agent image", variant.name),
             Self::Bottle(bottle) => format!("building the agent image from {}", bottle.dockerfile.display()),
         }
     }
@@ -91,9 +95,20 @@ impl Images<'_> {
             .into_iter()
             .map(|guard| Ok(GuardImage::of(guard, self.libexec.read(guard)?)))
             .collect::<Result<Vec<_>>>()?;
+        let extra_ca = plan
+            .extra_ca
+            .as_ref()
+            .map(|extra| extra.pem.clone())
+            .unwrap_or_default();
         let agent = match &plan.agent.image {
-            AgentImage::Claude => Recipe::Shared(Variant::CLAUDE),
-            AgentImage::Small => Recipe::Shared(Variant::SMALL),
+            AgentImage::Claude => Recipe::Shared {
+                variant: Variant::CLAUDE,
+                extra_ca,
+            },
+            AgentImage::Small => Recipe::Shared {
+                variant: Variant::SMALL,
+                extra_ca,
+            },
             AgentImage::Dockerfile(path) => Recipe::Bottle(agent::Bottle {
                 slug: plan.slug.clone(),
                 dockerfile: path.clone(),
@@ -111,13 +126,22 @@ impl Images<'_> {
         Ok((references, lock))
     }
 
-    /// Makes every shared image: what `bottle images build` does. Gives what was made.
-    pub async fn build_all(&self, variants: &[Variant], even_if_there: bool) -> Result<Vec<String>> {
+    /// Makes every shared image: what `bottle images build` does. Gives what was made. `extra_ca`: PEM certificates that the
+    /// builds trust besides the public ones.
+    pub async fn build_all(
+        &self,
+        variants: &[Variant],
+        even_if_there: bool,
+        extra_ca: &str,
+    ) -> Result<Vec<String>> {
         let mut recipes = Vec::new();
         for guard in naming::GUARDS {
             recipes.push(Recipe::Guard(GuardImage::of(guard, self.libexec.read(guard)?)));
         }
-        recipes.extend(variants.iter().copied().map(Recipe::Shared));
+        recipes.extend(variants.iter().map(|variant| Recipe::Shared {
+            variant: *variant,
+            extra_ca: extra_ca.to_owned(),
+        }));
         let before = self.missing(&recipes).await?;
         let made = if even_if_there {
             recipes.iter().map(Recipe::reference).collect()
@@ -177,9 +201,9 @@ impl Images<'_> {
             Recipe::Guard(guard) => {
                 self.engine.load_image(guard.archive(&self.home.hash())?).await?;
             }
-            Recipe::Shared(variant) => {
+            Recipe::Shared { variant, extra_ca } => {
                 let reference = variant.reference();
-                let build = variant.build(&reference, label.into(), from_scratch)?;
+                let build = variant.build(&reference, extra_ca, label.into(), from_scratch)?;
                 self.engine
                     .build_image(build, |line| step(&progress, line))
                     .await?;

@@ -191,7 +191,8 @@ pub(super) fn extra_ca(
     }
 }
 
-fn certificates(path: &Path) -> std::result::Result<String, String> {
+/// The certificates in a PEM file, and nothing else of it.
+pub fn certificates(path: &Path) -> std::result::Result<String, String> {
     let shown = path.display();
     let file = fs_err::File::open(path).map_err(|error| error.to_string())?;
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
