@@ -24,10 +24,10 @@ pub fn fill(plan: &Plan, images: &References, libexec: &Libexec, printer: &Print
     }
     let authority = Authority::mint(&plan.slug, plan.started_at)?;
     for file in render::files(plan, images, &authority)? {
-        write::atomically(&file.path, &file.bytes, file.mode)?;
+        write::first(&file.path, &file.bytes, file.mode)?;
     }
     for (name, path) in [("shim", state.shim()), ("probe", state.probe())] {
-        write::atomically(&path, &libexec.read(name)?, PROGRAM)?;
+        write::first(&path, &libexec.read(name)?, PROGRAM)?;
     }
     for skill in &plan.agent.skills {
         let to = state.skills().join(skill.name.as_str());
@@ -40,7 +40,9 @@ pub fn fill(plan: &Plan, images: &References, libexec: &Libexec, printer: &Print
     for given in [state.agent(), state.egress()] {
         hand_over(&given, plan.identity)?;
     }
-    Ok(())
+    // What every later command goes by outlasts a crash of the machine.
+    write::sync(&state.metadata())?;
+    write::sync(state.root())
 }
 
 fn bring(workspace: &Workspace, to: &Path, printer: &Printer) -> Result<()> {

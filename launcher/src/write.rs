@@ -3,6 +3,7 @@
 //! Whoever reads sees the old file or the new one; a full disk leaves the old one and nothing else.
 
 use crate::error::Result;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -16,7 +17,7 @@ pub fn atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         .and_then(|()| temporary.as_file().sync_all());
     written.map_err(|error| told(path, error))?;
     temporary.persist(path).map_err(|error| told(path, error.error))?;
-    sync_folder(folder)
+    sync(folder)
 }
 
 /// Like [`atomically`], for a file that must not be there yet.
@@ -30,7 +31,21 @@ pub fn anew(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     temporary
         .persist_noclobber(path)
         .map_err(|error| told(path, error.error))?;
-    sync_folder(folder)
+    sync(folder)
+}
+
+/// Writes a file that nobody can have read yet, into a folder that is removed whole when this fails: without the detours that
+/// [`atomically`] makes, each of which waits for the disk (measured: 8 ms a file).
+pub fn first(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut options = fs_err::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode & 0o700)
+        .open(path)?;
+    file.write_all(bytes)?;
+    // Whatever the umask says.
+    Ok(file.set_permissions(std::fs::Permissions::from_mode(mode))?)
 }
 
 /// Makes a folder that only its owner gets into; one that is there is fine, and keeps its mode.
@@ -47,9 +62,9 @@ pub fn folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes what was renamed or removed in a folder outlast a crash of the machine.
-pub fn sync_folder(folder: &Path) -> Result<()> {
-    Ok(fs_err::File::open(folder)?.sync_all()?)
+/// Makes a file's contents, or what was made, renamed or removed in a folder, outlast a crash of the machine.
+pub fn sync(path: &Path) -> Result<()> {
+    Ok(fs_err::File::open(path)?.sync_all()?)
 }
 
 fn temporary_in(folder: &Path, mode: u32) -> std::io::Result<tempfile::NamedTempFile> {
