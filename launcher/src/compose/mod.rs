@@ -184,6 +184,10 @@ impl Compose {
             // v1 is a Python program and fails at the first character outside of ASCII without it.
             .env("LC_ALL", "C.UTF-8")
             .current_dir(project.state.root());
+        if self.flavour == Flavour::Standalone {
+            // v1 would speak API 1.41, which engines from 29 on refuse; v2 agrees on one by itself.
+            command.env("COMPOSE_API_VERSION", "auto");
+        }
         if let Some(home) = &self.home {
             command.env("HOME", home);
         }
