@@ -1,7 +1,8 @@
 //! `docker-compose.yml` of one launch: who may do what, and who reaches whom.
 //!
 //! The agent has no network; egress has the bottle's one bridge and no capability. Both run as the operator, who is nobody
-//! special in there.
+//! special in there. Neither waits for the other to start: the shim connects when the agent does, and the launcher lets nobody in
+//! before egress has acknowledged its routes (measured: a quarter of a second less).
 
 use super::compose_file::{ComposeFile, Logging, Mount, Network, NoHealthcheck, Service, Text, Volume};
 use super::inside;
@@ -110,7 +111,6 @@ fn agent(plan: &Plan, images: &References) -> Result<Service> {
         extra_hosts: ["egress", "git-gate", "supervise"]
             .map(|guard| Text::from(format!("{guard}:127.0.0.1")))
             .into(),
-        depends_on: vec![naming::EGRESS],
         volumes: agent_mounts(plan)?,
         restart: "no",
         ..service(plan, naming::AGENT, &images.agent, &AGENT_LIMITS)?
@@ -141,7 +141,6 @@ fn service(plan: &Plan, name: &'static str, image: &str, limits: &Limits) -> Res
         network_mode: None,
         networks: Vec::new(),
         extra_hosts: Vec::new(),
-        depends_on: Vec::new(),
         volumes: Vec::new(),
         read_only: false,
         cap_drop: ["ALL"],

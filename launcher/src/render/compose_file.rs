@@ -70,8 +70,6 @@ pub(super) struct Service {
     pub(super) networks: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) extra_hosts: Vec<Text>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) depends_on: Vec<&'static str>,
     pub(super) volumes: Vec<Mount>,
     pub(super) read_only: bool,
     pub(super) cap_drop: [&'static str; 1],

@@ -74,8 +74,6 @@ fn the_least_bottle() {
           - "egress:127.0.0.1"
           - "git-gate:127.0.0.1"
           - "supervise:127.0.0.1"
-        depends_on:
-          - "egress"
         volumes:
           - type: "volume"
             source: "egress-door"
