@@ -42,7 +42,7 @@ impl Authority {
             .push(DnType::CommonName, format!("bottle {slug}"));
         params.distinguished_name.push(DnType::OrganizationName, "bottle");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         validity(&mut params, now);
         let certificate = params.self_signed(&key)?;
         Ok(Self {

@@ -74,7 +74,7 @@ pub fn files(plan: &Plan, images: &References, authority: &Authority) -> Result<
         text(state.metadata(), OPEN, metadata + "\n"),
         text(state.compose_file(), OPEN, compose::render(plan, images)?),
         text(state.seccomp(), OPEN, SECCOMP),
-        text(state.prompt(), OPEN, plan.agent.prompt.clone()),
+        text(state.prompt(), OPEN, agent_files::prompt(plan)),
         text(
             etc.join(agent_files::PASSWD),
             OPEN,

@@ -78,6 +78,9 @@ impl Plan {
         if claude == Some(ClaudeLogin::None) {
             warnings.push(routes::no_login(&table));
         }
+        if claude.is_some() {
+            warnings.extend(routes::every_path_of_the_model_api(&table));
+        }
         let env = variables(&bottle, runs_claude, &mut secrets, &problems);
         if look_at == Variables::Needed {
             problems.extend(super::Secrets::missing(&secrets, environment));

@@ -110,6 +110,24 @@ pub(super) fn no_login(table: &RouteTable) -> String {
     )
 }
 
+/// A route of the operator's replaces the default for the model API whole, its paths too.
+pub(super) fn every_path_of_the_model_api(table: &RouteTable) -> Option<String> {
+    let route = model_api(table)?;
+    if route.path_allowlist.is_some() {
+        return None;
+    }
+    let paths: Vec<&str> = default_routes::CLAUDE_CODE
+        .iter()
+        .flat_map(|default| default.paths)
+        .map(|path| path.path)
+        .collect();
+    Some(format!(
+        "the route for {} admits every path, the file store /v1/files too; Claude Code needs no more than `path_allowlist: [{}]`",
+        route.host,
+        paths.join(", ")
+    ))
+}
+
 fn model_api(table: &RouteTable) -> Option<&Route> {
     table
         .routes()

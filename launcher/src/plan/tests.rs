@@ -210,7 +210,8 @@ fn the_route_for_the_model_decides_how_claude_code_logs_in() {
     assert_eq!(login("Bearer").agent.claude, Some(ClaudeLogin::OauthToken));
     let basic = login("Basic");
     assert_eq!(basic.agent.claude, Some(ClaudeLogin::None));
-    assert_eq!(basic.warnings.len(), 1);
+    assert_eq!(basic.warnings.len(), 2);
+    insta::assert_snapshot!(login("Bearer").warnings.join("\n"), @"the route for api.anthropic.com admits every path, the file store /v1/files too; Claude Code needs no more than `path_allowlist: [/v1/messages, /v1/models, /api/claude_code/settings, /api/claude_code/policy_limits]`");
     let none = Host::of("description: x", "").plan();
     insta::assert_snapshot!(none.warnings.join("\n"), @"Claude Code will not be able to log in: no route gives api.anthropic.com a credential; give it `auth: { scheme: header:x-api-key, token_ref: ANTHROPIC_API_KEY }` or `auth: { scheme: Bearer, token_ref: CLAUDE_CODE_OAUTH_TOKEN }`");
 }

@@ -19,6 +19,14 @@ pub(super) const TRUST_STORE: &str = "truststore.p12";
 /// In `agent/home`: Claude Code's own state.
 pub(super) const CLAUDE_STATE: &str = ".claude.json";
 
+/// The manifest's body, as a text file ends.
+pub(super) fn prompt(plan: &Plan) -> String {
+    match plan.agent.prompt.as_str() {
+        "" => String::new(),
+        prompt => format!("{prompt}\n"),
+    }
+}
+
 /// ssh and git refuse a uid without a line here (measured).
 pub(super) fn passwd(identity: Identity) -> String {
     let Identity { uid, gid, .. } = identity;
