@@ -59,5 +59,8 @@ fn run_command(command: cli::Command, context: &cli::Context) -> error::Result<(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(command.run(context))
+    let outcome = runtime.block_on(command.run(context));
+    // A question that a signal broke off leaves a thread in `read`; the program does not wait for a key to be pressed.
+    runtime.shutdown_background();
+    outcome
 }

@@ -12,6 +12,7 @@ use crate::plan::{Fresh, Identity, Plan, Request, Secrets};
 use crate::preflight;
 use crate::session::{self, Ending, Recipe, TerminalKept};
 use clap::Args;
+use std::io::IsTerminal as _;
 
 /// Start an agent in a bottle of its own.
 #[derive(Debug, Args)]
@@ -83,8 +84,9 @@ impl Start {
         let outcome = interrupts
             .unless(foreground(context, &machine, &plan, &started))
             .await;
-        if let Err(error) = &outcome {
-            context.printer.message(&error.to_string());
+        if outcome.is_err() && std::io::stdin().is_terminal() {
+            // The agent's terminal ends in the middle of a line.
+            context.printer.message("");
         }
         let ended = machine.end(&plan, started).await;
         outcome.and(ended)
