@@ -1,7 +1,9 @@
 //! The bodies that hyper is given: an agent's on its way upstream, an upstream's on its way to the agent.
 //!
 //! They are never collected. Whatever goes wrong ends a body with an error, which hyper turns into a stream that
-//! is visibly broken off; a short body never looks complete.
+//! is visibly broken off (no last chunk, fewer bytes than announced, RST_STREAM, no close_notify); a short body
+//! does not look complete. Only HTTP/1.0 in the clear cannot tell: there the end of a body of unknown length is
+//! the end of the connection, however it comes.
 
 use std::pin::Pin;
 use std::sync::Arc;

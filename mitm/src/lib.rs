@@ -2,7 +2,69 @@
 //!
 //! A [`Policy`] decides and hands out a permit; the core moves bytes. It terminates TLS with leaf
 //! certificates minted per host, insists that CONNECT, SNI and `Host` name the same place, and has no code
-//! that tunnels bytes it has not understood.
+//! that tunnels bytes it has not understood. HTTP/1.1 and HTTP/2 are spoken on both legs, each chosen by
+//! itself; every way in ends in one request path.
+//!
+//! How a request goes: the *gate* judges its raw head → *request* compares every name of the host →
+//! [`Policy::admit`] → *forward* takes a pooled connection or *dials* → the response's head is put to the
+//! [`Permit`] → both bodies *flow* frame by frame past their [`Inspector`]s → [`Permit::finished`].
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use bytes::Bytes;
+//! use http::{HeaderMap, Response};
+//! use mitm::*;
+//!
+//! struct OneHost { upstream: Arc<Upstream> }
+//! struct Leave;
+//!
+//! fn no(status: u16, text: &str) -> Denial {
+//!     let mut told_agent = Response::new(Bytes::from(text.to_owned()));
+//!     *told_agent.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+//!     Denial { told_agent, logged: text.to_owned() }
+//! }
+//!
+//! impl Policy for OneHost {
+//!     type Permit = Leave;
+//!
+//!     fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial> {
+//!         match request.authority.to_string().as_str() {
+//!             "docs.rs:443" => Ok(ConnectPlan::Intercept { http2: true }),
+//!             other => Err(no(403, &format!("{other} is not on the list"))),
+//!         }
+//!     }
+//!
+//!     async fn admit(&self, head: &RequestHead, _headers: &mut HeaderMap) -> Verdict<Leave> {
+//!         if head.path().starts_with(b"/crate/") {
+//!             Verdict::Forward(Forward { permit: Leave, upstream: Arc::clone(&self.upstream) })
+//!         } else {
+//!             Verdict::Deny(no(403, "this path is not on the list"))
+//!         }
+//!     }
+//!
+//!     fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
+//!         no(refusal.reason.status().as_u16(), refusal.detail).told_agent
+//!     }
+//! }
+//!
+//! impl Permit for Leave {
+//!     fn finished(self, outcome: Outcome) {
+//!         tracing::info!(?outcome, "done");
+//!     }
+//! }
+//!
+//! # async fn run(ca: &str, key: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let upstream = Upstream::direct(AddressRules::default(), trust::public_roots("")?);
+//! let authority = CertificateAuthority::from_pem(ca, key)?;
+//! let proxy = Proxy::new(Arc::new(OneHost { upstream }), authority, Limits::default());
+//! let address = ListenAddress::Unix { path: "/run/guard.sock".into(), mode: 0o600 };
+//! let listener = Listener::bind(&address)?;
+//! let warm = proxy.clone();
+//! tokio::spawn(async move { warm.warm_up().await });
+//! proxy.serve(listener, tokio_util::sync::CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
 
 #![allow(
     clippy::result_large_err,
@@ -24,6 +86,8 @@ mod dial;
 mod exchange;
 mod flow;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod head;
 mod headers;

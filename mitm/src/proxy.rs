@@ -64,7 +64,7 @@ impl<P: Policy> Proxy<P> {
         self.core.certificates.warm_up().await
     }
 
-    /// Mints leaves for hosts that are going to be asked for.
+    /// Mints leaves for hosts that are going to be asked for, as a plan that offers HTTP/2 presents them.
     pub async fn pre_mint(&self, hosts: impl IntoIterator<Item = DnsName>) -> Result<(), CertificateError> {
         for host in hosts {
             self.core.certificates.config(&host.into(), true).await?;

@@ -211,6 +211,56 @@ proptest! {
             Ok(())
         })?;
     }
+
+    /// hyper answers what it cannot parse by itself, with an empty body and unreported. So it must never have to.
+    #[test]
+    fn hyper_refuses_nothing_that_passes(
+        (leg, origin) in prop_oneof![Just((Leg::Plain, "http://a")), Just((Leg::Tunnel, "")), Just((Leg::Tunnel, "https://a"))],
+        path in prop_oneof![4 => "/[!-~&&[^<>#`\"]]{0,8}", 1 => "[/*?#]?[!-~]{0,8}"],
+        version in prop_oneof![8 => Just("HTTP/1.1"), 1 => Just("HTTP/1.0"), 1 => Just("HTTP/1.2")],
+        fields in prop::collection::vec(
+            prop_oneof![8 => "[A-Za-z-]{1,4}: ?[ -~\t\u{e9}]{0,6}", 1 => "[A-Za-z-]{0,4}[: ]{0,2}[ -~\t\u{0}\r\n]{0,6}"],
+            0..3,
+        ),
+        framing in prop_oneof![
+            4 => "(Content-Length: [0-9]{1,2}\r\n|Transfer-Encoding: chunked\r\n|)",
+            1 => "(Content-Length: ?[0-9+, ]{0,3}\r\n){0,2}(Transfer-Encoding: ?(chunked|gzip|)\r\n){0,2}",
+        ],
+        body in prop_oneof!["[0-9a-f]{0,24}", "([1-3]\r\nabc\r\n){0,2}0\r\n\r\n", "[0-9a-f;\r\n]{0,24}"],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+            let wire = format!("GET {origin}{path} {version}\r\n{lines}{framing}\r\n{body}");
+            let refused_by_hyper = serve_to_the_end(leg, wire.as_bytes()).await;
+            prop_assert!(!refused_by_hyper, "{wire:?}");
+            Ok(())
+        })?;
+    }
+}
+
+/// Whether hyper found something to refuse in what passed.
+async fn serve_to_the_end(leg: Leg, wire: &[u8]) -> bool {
+    use http_body_util::{BodyExt, Empty};
+    let (gate, agent, activity) = gate(leg);
+    let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let under_way = activity.under_way();
+        async move {
+            let _ = request.into_body().collect().await;
+            drop(under_way);
+            Ok::<_, std::convert::Infallible>(http::Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(hyper_util::rt::TokioIo::new(gate), service);
+    let (mut reader, mut writer) = tokio::io::split(agent);
+    let wire = wire.to_vec();
+    tokio::spawn(async move {
+        let _ = writer.write_all(&wire).await;
+        let _ = writer.shutdown().await;
+    });
+    tokio::spawn(async move { reader.read_to_end(&mut Vec::new()).await });
+    served.await.is_err_and(|error| error.is_parse())
 }
 
 type SeenRequest = (String, String, Vec<u8>);

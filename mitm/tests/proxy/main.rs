@@ -12,6 +12,7 @@
 mod bodies;
 mod harness;
 mod headers;
+mod inspection;
 mod lifecycle;
 mod names;
 mod outcomes;
