@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::lifecycle::interrupt::Interrupts;
 use crate::lifecycle::{BottleState, observe};
 use crate::naming;
 use crate::session::{self, Ending, Recipe};
@@ -27,7 +28,8 @@ impl Attach {
         let bottles = observe::all(&engine, &home).await?;
         let bottle = observe::find(&bottles, &self.slug)?;
         let slug = &bottle.slug;
-        if bottle.state != BottleState::Running || !bottle.evidence.agent_runs {
+        // One whose launcher has died can be looked into, as long as its containers run.
+        if bottle.state == BottleState::Starting || !bottle.evidence.agent_runs {
             return Err(Error::failed(format!(
                 "{slug} cannot be attached to: it is {}",
                 bottle.state.word()
@@ -42,14 +44,15 @@ impl Attach {
             self.command
         };
         let container = naming::container(slug, naming::AGENT);
-        let ending = session::run(
+        let session = session::run(
             &engine,
             &container,
             &command,
             &recipe.working_directory,
             &context.environment,
-        )
-        .await?;
+        );
+        // A signal ends the session in order, so that the terminal is restored.
+        let ending = Interrupts::listen()?.unless(session).await?;
         match ending {
             Ending::Code(code) => context.printer.message(&format!(
                 "the session ended with exit code {code}; {slug} goes on"

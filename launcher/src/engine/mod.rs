@@ -9,6 +9,7 @@ pub mod exec;
 mod facts;
 pub mod frames;
 pub mod image;
+mod inspect;
 pub mod logs;
 pub mod resources;
 

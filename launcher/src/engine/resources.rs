@@ -1,9 +1,9 @@
-//! Containers, networks and volumes of bottles: finding and removing them.
+//! Containers, networks and volumes of bottles: finding them and removing them.
 //!
 //! Whose a resource is, [`crate::naming`] says. What cannot be removed is told in the engine's own words, and the rest is
 //! removed all the same.
 
-use super::{Engine, if_known, status, told, words};
+use super::{Engine, status, told, words};
 use crate::error::{Error, Result};
 use crate::naming;
 use bollard::models::ContainerSummaryStateEnum as Engines;
@@ -259,67 +259,6 @@ impl Engine {
         let error = self.docker().remove_volume(name, Some(options)).await.err()?;
         (status(&error) != Some(404)).then(|| format!("volume {name}: {}", words(error)))
     }
-
-    /// The gateways of a network: the host's own addresses on it.
-    pub async fn gateways(&self, network: &str) -> Result<Vec<std::net::IpAddr>> {
-        let inspected = if_known(
-            self.docker().inspect_network(network, None).await,
-            "describe a network",
-        )?;
-        let configs = inspected
-            .and_then(|network| network.ipam)
-            .and_then(|ipam| ipam.config)
-            .unwrap_or_default();
-        Ok(configs
-            .into_iter()
-            .filter_map(|config| config.gateway?.parse().ok())
-            .collect())
-    }
-
-    /// Waits until a container does not run, and gives its exit code; at once when it never ran or has ended.
-    pub async fn ended(&self, name: &str) -> Result<i64> {
-        use futures_util::StreamExt as _;
-        let mut ends = std::pin::pin!(self.docker().wait_container(
-            name,
-            Some(bollard::query_parameters::WaitContainerOptions {
-                condition: "not-running".to_owned(),
-            }),
-        ));
-        match ends.next().await {
-            Some(Ok(end)) => Ok(end.status_code),
-            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
-            Some(Err(error)) => Err(told("wait for a container", error)),
-            None => Err(Error::failed(
-                "the engine stopped telling whether a container runs",
-            )),
-        }
-    }
-
-    /// What a container is doing, by name; `None` when there is no such container.
-    pub async fn container(&self, name: &str) -> Result<Option<ContainerState>> {
-        let inspected = if_known(
-            self.docker().inspect_container(name, None).await,
-            "describe a container",
-        )?;
-        Ok(inspected
-            .and_then(|inspected| inspected.state)
-            .map(|state| ContainerState {
-                running: state.running == Some(true) && state.restarting != Some(true),
-                exit_code: state.exit_code.unwrap_or_default(),
-                error: state.error.unwrap_or_default(),
-            }))
-    }
-}
-
-/// What a container is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerState {
-    /// It runs and is not about to be restarted.
-    pub running: bool,
-    /// How it ended last; 0 if it never did.
-    pub exit_code: i64,
-    /// Why the engine could not start it; empty otherwise.
-    pub error: String,
 }
 
 /// A container's own name: the one without a `/` in it besides the first (others are links).

@@ -11,7 +11,7 @@ mod prune;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::home::Home;
-use crate::lifecycle::lock::{How, Locked};
+use crate::lifecycle::lock::{How, Locked, Tried};
 use crate::naming;
 use crate::plan::{AgentImage, Plan};
 use crate::printer::Printer;
@@ -157,6 +157,10 @@ impl Images<'_> {
             let path = self.home.images_lock();
             if let Some(parent) = path.parent() {
                 fs_err::create_dir_all(parent)?;
+            }
+            if let Tried::Held = Locked::attempt(&path, How::Shared)? {
+                self.printer
+                    .message("waiting for another bottle command, which is making images");
             }
             let shared = Locked::wait_or_create(&path, How::Shared, OTHERS).await?;
             if !even_if_there && self.missing(recipes).await?.is_empty() {

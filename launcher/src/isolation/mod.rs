@@ -78,12 +78,8 @@ fn judge(report: &Report, code: i64, targets: usize, arrived: &[String]) -> Resu
     if breaches.is_empty() {
         return Ok(());
     }
-    let told = breaches.iter().map(|breach| {
-        format!(
-            "the agent's container is not isolated: {}",
-            contract::text::harmless(breach)
-        )
-    });
+    let told = std::iter::once("the agent's container is not isolated".to_owned())
+        .chain(breaches.iter().map(|breach| contract::text::harmless(breach)));
     Err(Error::several(Kind::Failed, told.collect()).hinted(
         "nothing ran in it; whatever gave it a way out (another program that changes containers, an engine's plugin) must go first",
     ))

@@ -43,7 +43,10 @@ impl Tools<'_> {
             // First of all: a launcher that is killed in here must not lose what shall be kept.
             fs_err::write(held.state.preserve(), "")?;
         }
-        self.by_compose(slug, &held).await;
+        // A start that failed early has nothing for compose to take down, and perhaps no disk space for it either.
+        if !self.engine.owned_by(&self.home.hash(), slug).await?.is_empty() {
+            self.by_compose(slug, &held).await;
+        }
         self.by_engine(slug).await?;
         if !keep {
             held.remove(self.home, slug)?;
