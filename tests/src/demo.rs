@@ -7,20 +7,13 @@ use crate::internet::Internet;
 use crate::listener::Listeners;
 use crate::prefix::Prefix;
 use crate::rows::Rows;
-use anyhow::{Context as _, bail};
 use rand::Rng as _;
+use session::{Answer, Session};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
+
+mod session;
 
 const AGENT: &str = include_str!("../demo/agent.sh");
-
-/// What the scripted agent said of one try.
-struct Answer {
-    status: String,
-    said: String,
-}
 
 /// Runs the whole demo; `Ok(false)` when a row differs from what was expected.
 pub fn run(say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
@@ -131,94 +124,6 @@ pipelock:
             authority.display()
         ),
     )
-}
-
-/// A foreground `bottle start`, with the agent's standard input and output in our hands.
-struct Session {
-    child: Child,
-    stdin: ChildStdin,
-    lines: std::sync::mpsc::Receiver<String>,
-    first_byte: Duration,
-}
-
-impl Session {
-    fn start(home: &Home) -> anyhow::Result<Self> {
-        let log = fs_err::File::create(home.path().join("start.log"))?;
-        let mut command: Command = home.command(&["start", "demo", "--cwd", "workspace", "--yes"]);
-        let began = Instant::now();
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log.into_file())
-            .spawn()?;
-        let stdin = child.stdin.take().context("no standard input")?;
-        let stdout = child.stdout.take().context("no standard output")?;
-        let (send, lines) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        match lines.recv_timeout(Duration::from_secs(300)) {
-            Ok(_) => Ok(Self {
-                child,
-                stdin,
-                lines,
-                first_byte: began.elapsed(),
-            }),
-            Err(_) => {
-                let said = fs_err::read_to_string(home.path().join("start.log")).unwrap_or_default();
-                let _ = child.wait();
-                bail!("bottle start did not reach the agent:\n{said}")
-            }
-        }
-    }
-
-    fn slug(&self, home: &Home) -> anyhow::Result<String> {
-        match home.state().as_slice() {
-            [slug] => Ok(slug.clone()),
-            other => bail!("one bottle should be running, the state directories are {other:?}"),
-        }
-    }
-
-    /// Tells the scripted agent to go on.
-    fn go(&mut self) -> anyhow::Result<()> {
-        writeln!(self.stdin)?;
-        Ok(self.stdin.flush()?)
-    }
-
-    fn answers(&mut self) -> anyhow::Result<BTreeMap<String, Answer>> {
-        let mut answers = BTreeMap::new();
-        let first = Answer {
-            status: self.first_byte.as_secs_f64().to_string(),
-            said: String::new(),
-        };
-        answers.insert("first-byte".to_owned(), first);
-        loop {
-            let line = self
-                .lines
-                .recv_timeout(Duration::from_secs(60))
-                .context("the agent fell silent")?;
-            let Some(told) = line.strip_prefix('@') else {
-                continue;
-            };
-            if told == "end" {
-                return Ok(answers);
-            }
-            let mut fields = told.splitn(3, '\t');
-            let mut field = || fields.next().unwrap_or_default().to_owned();
-            let name = field();
-            answers.insert(
-                name,
-                Answer {
-                    status: field(),
-                    said: field(),
-                },
-            );
-        }
-    }
 }
 
 fn answer<'a>(answers: &'a BTreeMap<String, Answer>, name: &str) -> (&'a str, &'a str) {
