@@ -5,6 +5,7 @@
 //! so that nothing of the operator's configuration (proxies with passwords in them, among other things) gets into a
 //! container. What it says is kept in a log from which the secrets' values are taken out.
 
+mod erase;
 mod find;
 mod redact;
 mod run;

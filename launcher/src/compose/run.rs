@@ -1,11 +1,13 @@
 //! Runs one compose command to its end, or ends it.
 
+use super::erase::WithoutErase;
 use crate::error::{Error, Result};
 use std::fs::File;
+use std::io::PipeReader;
 use std::os::fd::BorrowedFd;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
@@ -28,10 +30,12 @@ pub(super) async fn captured(
 ) -> Result<Said> {
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
-    drive(command, lock, reader, deadline).await
+    let mut output = Vec::new();
+    let ended = drive(command, lock, deadline, keep(reader, &mut output)).await?;
+    Ok(said(ended, output))
 }
 
-/// Standard output into the file, standard error captured.
+/// Standard output into the file, without what erases lines of a terminal; standard error captured.
 pub(super) async fn into_file(
     command: &mut Command,
     lock: BorrowedFd<'_>,
@@ -39,49 +43,76 @@ pub(super) async fn into_file(
     deadline: Duration,
 ) -> Result<Said> {
     let (reader, writer) = std::io::pipe()?;
-    command.stdout(file).stderr(writer);
-    drive(command, lock, reader, deadline).await
+    let (error_reader, error_writer) = std::io::pipe()?;
+    command.stdout(writer).stderr(error_writer);
+    let mut output = Vec::new();
+    let reading = async {
+        tokio::try_join!(copy(reader, file), keep(error_reader, &mut output))?;
+        Ok(())
+    };
+    let ended = drive(command, lock, deadline, reading).await?;
+    Ok(said(ended, output))
 }
 
+fn said(ended: Option<ExitStatus>, output: Vec<u8>) -> Said {
+    Said {
+        success: ended.is_some_and(|status| status.success()),
+        timed_out: ended.is_none(),
+        output,
+    }
+}
+
+async fn keep(reader: PipeReader, output: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut reader = pipe::Receiver::from_owned_fd(reader.into())?;
+    let mut chunk = vec![0; 8192];
+    loop {
+        let read = reader.read(&mut chunk).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if output.len() < LONGEST {
+            output.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        }
+    }
+}
+
+async fn copy(reader: PipeReader, file: File) -> std::io::Result<()> {
+    let mut reader = pipe::Receiver::from_owned_fd(reader.into())?;
+    let mut file = tokio::fs::File::from_std(file);
+    let mut filter = WithoutErase::default();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let read = reader.read(&mut chunk).await?;
+        if read == 0 {
+            file.write_all(&filter.end()).await?;
+            return file.flush().await;
+        }
+        let kept = filter.filter(chunk.get(..read).unwrap_or_default());
+        file.write_all(&kept).await?;
+    }
+}
+
+/// Runs it while `reading` reads its pipes to their ends; `None` when it had to be ended at the deadline.
 async fn drive(
     command: &mut Command,
     lock: BorrowedFd<'_>,
-    reader: std::io::PipeReader,
     deadline: Duration,
-) -> Result<Said> {
+    reading: impl Future<Output = std::io::Result<()>>,
+) -> Result<Option<ExitStatus>> {
     let program = command.as_std().get_program().to_owned();
     let mut group = Group::start(command, lock)
         .map_err(|error| Error::environment(format!("{} cannot be run", program.display())).because(error))?;
-    // The writing ends that the command still holds would keep the pipe open for ever.
+    // The writing ends that the command still holds would keep the pipes open for ever.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut reader = pipe::Receiver::from_owned_fd(reader.into())?;
-    let mut output = Vec::new();
     let whole = async {
-        let mut chunk = vec![0; 8192];
-        loop {
-            let read = reader.read(&mut chunk).await?;
-            if read == 0 {
-                return group.wait().await;
-            }
-            if output.len() < LONGEST {
-                output.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            }
-        }
+        reading.await?;
+        group.wait().await
     };
-    let status = tokio::time::timeout(deadline, whole).await;
-    match status {
-        Ok(status) => Ok(Said {
-            success: status?.success(),
-            timed_out: false,
-            output,
-        }),
+    match tokio::time::timeout(deadline, whole).await {
+        Ok(status) => Ok(Some(status?)),
         Err(_) => {
             group.end().await;
-            Ok(Said {
-                success: false,
-                timed_out: true,
-                output,
-            })
+            Ok(None)
         }
     }
 }

@@ -233,10 +233,13 @@ async fn a_failure_is_told_in_composes_words_and_no_secret_is_in_them() {
 
 #[tokio::test]
 async fn logs_go_to_a_file_of_the_operators_alone() {
-    let machine = Machine::new().plugin("echo 'egress | 2026-11-21T09:30:00Z hello'");
+    let machine = Machine::new().plugin(r"printf '\033[2Kegress | 2026-11-21T09:30:00Z hello\n'");
     let compose = machine.find().await.unwrap();
     compose.logs(&machine.project()).await.unwrap();
-    assert!(machine.read("compose.log").contains("hello"));
+    assert_eq!(
+        machine.read("compose.log"),
+        "egress | 2026-11-21T09:30:00Z hello\n"
+    );
     let mode = fs_err::metadata(machine.state.compose_log())
         .unwrap()
         .permissions()
