@@ -1,7 +1,8 @@
 //! A state directory comes whole and goes whole.
 //!
-//! It is made under a dotted name with its locks already held and then renamed, and renamed away before it is emptied: whoever looks
-//! sees all of it or nothing. What a killed launcher leaves under a dotted name, `cleanup` removes.
+//! It is made under a dotted name beside `state/`, with its locks already held, and then moved in; and it is moved out before it is
+//! emptied: whoever looks into `state/` sees all of a bottle or nothing. What a killed launcher leaves under a dotted name, `cleanup`
+//! removes.
 
 use super::lock::Locked;
 use super::tree;
@@ -26,7 +27,7 @@ pub struct Held {
 /// Makes the state directory of a new bottle, mode 0700, with both locks held.
 pub fn create(home: &Home, slug: &Slug) -> Result<(Held, Locked)> {
     make(&home.states(), true)?;
-    let fresh = dotted(home, "new", slug);
+    let fresh = dotted(home, NEW, slug);
     make(&fresh, false)?;
     let made = fill(home, slug, &fresh);
     if made.is_err() {
@@ -67,14 +68,34 @@ fn make(folder: &Path, may_be_there: bool) -> Result<()> {
     })?)
 }
 
+/// What is being made.
+const NEW: &str = ".new-";
+/// What is being removed.
+const GONE: &str = ".gone-";
+
+/// The folder that `state/` is in, a link on the way resolved: a rename does not leave a file system.
+fn beside(home: &Home) -> PathBuf {
+    fs_err::canonicalize(home.states())
+        .ok()
+        .and_then(|states| states.parent().map(Path::to_owned))
+        .unwrap_or_else(|| home.root().to_owned())
+}
+
 fn dotted(home: &Home, why: &str, slug: &Slug) -> PathBuf {
-    home.states().join(format!(".{why}-{slug}"))
+    beside(home).join(format!("{why}{slug}"))
+}
+
+fn is_dotted(name: &str) -> bool {
+    [NEW, GONE].iter().any(|why| {
+        name.strip_prefix(why)
+            .is_some_and(|slug| slug.parse::<Slug>().is_ok())
+    })
 }
 
 impl Held {
     /// Removes the whole directory.
     pub fn remove(self, home: &Home, slug: &Slug) -> Result<()> {
-        let gone = dotted(home, "gone", slug);
+        let gone = dotted(home, GONE, slug);
         tree::remove(&gone)?;
         fs_err::rename(self.state.root(), &gone)?;
         tree::remove(&gone)
@@ -83,17 +104,21 @@ impl Held {
 
 /// The bottles that have a state directory, in order.
 pub fn slugs(home: &Home) -> Result<Vec<Slug>> {
-    let mut slugs: Vec<Slug> = names(home)?.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut slugs: Vec<Slug> = names(&home.states())?
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
     slugs.sort();
     Ok(slugs)
 }
 
 /// Dotted folders that nobody is making or removing any more.
 pub fn remains(home: &Home) -> Result<Vec<PathBuf>> {
-    let folders = names(home)?
+    let beside = beside(home);
+    let folders = names(&beside)?
         .into_iter()
-        .filter(|name| name.starts_with(".new-") || name.starts_with(".gone-"))
-        .map(|name| home.states().join(name));
+        .filter(|name| is_dotted(name))
+        .map(|name| beside.join(name));
     Ok(folders.filter(|folder| is_abandoned(folder)).collect())
 }
 
@@ -108,8 +133,8 @@ fn is_abandoned(folder: &Path) -> bool {
     }
 }
 
-fn names(home: &Home) -> Result<Vec<String>> {
-    let entries = match fs_err::read_dir(home.states()) {
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs_err::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
@@ -144,7 +169,8 @@ mod tests {
         assert_eq!(slugs(&home).unwrap(), std::slice::from_ref(&slug));
         ours.remove().unwrap();
         held.remove(&home, &slug).unwrap();
-        assert_eq!(names(&home).unwrap(), Vec::<String>::new());
+        assert_eq!(names(&home.states()).unwrap(), Vec::<String>::new());
+        assert_eq!(names(home.root()).unwrap(), ["state"]);
     }
 
     #[test]
@@ -152,15 +178,29 @@ mod tests {
         let (_folder, home, slug) = home();
         let first = create(&home, &slug).unwrap();
         assert!(create(&home, &slug).is_err());
-        assert_eq!(names(&home).unwrap(), [slug.to_string()]);
+        assert_eq!(names(&home.states()).unwrap(), [slug.to_string()]);
+        assert_eq!(names(home.root()).unwrap(), ["state"]);
         drop(first);
         assert!(create(&home, &slug).is_err());
     }
 
     #[test]
+    fn the_states_may_lie_elsewhere_behind_a_link() {
+        let (_folder, home, slug) = home();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let states = elsewhere.path().join("bottles");
+        fs_err::create_dir(&states).unwrap();
+        std::os::unix::fs::symlink(&states, home.states()).unwrap();
+        let (held, _launcher) = create(&home, &slug).unwrap();
+        assert_eq!(names(&states).unwrap(), [slug.to_string()]);
+        held.remove(&home, &slug).unwrap();
+        assert_eq!(names(elsewhere.path()).unwrap(), ["bottles"]);
+    }
+
+    #[test]
     fn what_a_killed_launcher_left_half_made_is_found_and_what_is_being_made_is_not() {
         let (_folder, home, slug) = home();
-        let half = dotted(&home, "new", &slug);
+        let half = dotted(&home, NEW, &slug);
         make(&half, true).unwrap();
         assert_eq!(remains(&home).unwrap(), Vec::<PathBuf>::new());
         let lock = Locked::create(half.join(".lock")).unwrap();
@@ -168,5 +208,8 @@ mod tests {
         drop(lock);
         assert_eq!(remains(&home).unwrap(), [half]);
         assert_eq!(slugs(&home).unwrap(), Vec::<Slug>::new());
+        // The operator's own.
+        fs_err::create_dir(home.root().join(".new-ideas")).unwrap();
+        assert_eq!(remains(&home).unwrap().len(), 1);
     }
 }
