@@ -32,7 +32,7 @@ pub struct Facts {
 
 /// How uids inside of containers relate to uids on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Users {
     /// They are the same.
     AsIs,

@@ -5,6 +5,7 @@
 
 mod check;
 mod completions;
+mod engine;
 mod init;
 mod start;
 mod usage;

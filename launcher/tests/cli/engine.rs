@@ -1,0 +1,158 @@
+//! Which engine is taken, and what is said of one that is not: against a fake that answers a few requests.
+
+use super::Bottle;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+/// Answers on a socket of its own until the test's process ends.
+struct Engine {
+    _folder: tempfile::TempDir,
+    socket: PathBuf,
+}
+
+impl Engine {
+    fn new(version: &'static str, api: &'static str, security: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                std::thread::spawn(move || answer(stream, version, api, security));
+            }
+        });
+        Self {
+            _folder: folder,
+            socket,
+        }
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+}
+
+fn answer(mut stream: UnixStream, version: &str, api: &str, security: &str) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let Some(Ok(request)) = lines.next() else { return };
+    // To the end of the head; nothing here has a body.
+    while lines
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
+    let path = request.split([' ', '?']).nth(1).unwrap_or_default();
+    let (status, body) = match path {
+        "/version" => (
+            "200 OK",
+            format!(r#"{{"Version":"{version}","ApiVersion":"{api}","Os":"linux","Arch":"amd64"}}"#),
+        ),
+        "/info" => (
+            "200 OK",
+            format!(
+                r#"{{"Driver":"overlay2","SecurityOptions":["name=seccomp,profile=builtin"{security}],"MemoryLimit":true,"PidsLimit":true}}"#
+            ),
+        ),
+        "/containers/json" | "/networks" | "/images/json" => ("200 OK", "[]".to_owned()),
+        "/volumes" => ("200 OK", r#"{"Volumes":null,"Warnings":null}"#.to_owned()),
+        _ => ("404 Not Found", r#"{"message":"no such thing"}"#.to_owned()),
+    };
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+}
+
+#[test]
+fn an_engine_older_than_20_10_is_refused_with_its_version() {
+    let engine = Engine::new("19.03.15", "1.40", "");
+    let told = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .run(&["list"])
+        .replace(&engine.host(), "ENGINE");
+    insta::assert_snapshot!(told, @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: the engine at ENGINE is version 19.03.15 (API 1.40); a bottle needs Docker 20.10 (API 1.41) or newer
+    hint: update Docker, or name another engine with DOCKER_HOST
+    ");
+}
+
+#[test]
+fn an_engine_on_another_machine_is_refused_without_being_asked() {
+    let told = Bottle::new()
+        .set("DOCKER_HOST", "ssh://me@build.example")
+        .run(&["list"]);
+    insta::assert_snapshot!(told, @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: DOCKER_HOST names the engine `ssh://me@build.example`: it is on another machine
+    hint: bottle works with an engine on this machine; give its socket, as in DOCKER_HOST=unix:///var/run/docker.sock
+    ");
+}
+
+#[test]
+fn without_an_engine_the_error_says_what_to_run() {
+    let told = Bottle::new()
+        .set("DOCKER_HOST", "unix:///no/such/engine.sock")
+        .run(&["stop", "--all"]);
+    insta::assert_snapshot!(told, @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: no Docker engine answers at unix:///no/such/engine.sock (chosen by DOCKER_HOST)
+    cause: No such file or directory (os error 2)
+    hint: install and start Docker (`sudo systemctl start docker`), or say where it is with DOCKER_HOST
+    hint: `bottle doctor` checks what this machine lacks
+    ");
+}
+
+#[test]
+fn on_a_rootless_engine_containers_run_as_their_own_root() {
+    let user = |security: &'static str| {
+        let engine = Engine::new("28.2.2", "1.50", security);
+        let bottle = Bottle::new().set("DOCKER_HOST", &engine.host());
+        let output = bottle.command(&["info", "--json"]).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (
+            told["container_user"].as_str().unwrap().to_owned(),
+            told["engine"]["users"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(
+        user(r#","name=rootless""#),
+        ("0:0".to_owned(), "rootless".to_owned())
+    );
+    assert_ne!(user("").0, "0:0");
+}
+
+#[test]
+fn a_home_without_bottles_lists_none() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let bottle = Bottle::new().set("DOCKER_HOST", &engine.host());
+    assert!(
+        bottle
+            .run(&["list", "--json"])
+            .starts_with("exit 0\n--- stdout\n[]\n")
+    );
+    assert!(bottle.run(&["cleanup"]).contains("there is nothing to remove"));
+    assert_eq!(bottle.tree(), Vec::<String>::new());
+}
+
+#[test]
+fn a_bottle_that_is_not_there_is_a_mistake_of_the_command_line() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let told = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .run(&["attach", "nobody"]);
+    insta::assert_snapshot!(told, @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no bottle `nobody`
+    hint: `bottle list` shows those that there are
+    ");
+}
