@@ -2,9 +2,11 @@
 //!
 //! Servers disagree: one percent-decodes once, one twice (a proxy before an application), one folds
 //! `\` into `/`, one cuts `;parameters` off a segment before it looks at dots, one merges empty
-//! segments, and they do it in different orders. A guard that checks a single canonical form is
+//! segments, one cuts at a `?` or `#` that appears by decoding, one takes overlong or full-width
+//! spellings of `.`, `/` and `\` for the plain ones, one trims blanks and dots around a dot segment,
+//! and they do it in different orders. A guard that checks a single canonical form is
 //! passed by the path whose form differs upstream. So the readings are the *closure* of the path
-//! under all five operations, in every order and combination, and a rule must hold for each.
+//! under all of these operations, in every order and combination, and a rule must hold for each.
 //!
 //! Every HTTP server decodes percent-encoding at least once before it looks a resource up, so the
 //! undecoded spelling itself is not a reading (`/@acme%2Fpkg` is read as `/@acme/pkg`).
@@ -15,7 +17,7 @@ use std::collections::BTreeSet;
 pub const MAX_PATH: usize = 8 * 1024;
 
 /// More readings than this means that the path is a puzzle, not a path.
-const MAX_READINGS: usize = 256;
+const MAX_READINGS: usize = 128;
 
 /// Why no rule is asked about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -107,27 +109,28 @@ pub fn readings(path: &[u8]) -> Result<BTreeSet<Vec<u8>>, PathProblem> {
     // The undecoded spellings are worked on too (a front end may fold dots before it decodes) but
     // only what was decoded at least once is a reading.
     let mut undecoded = BTreeSet::from([path.to_vec()]);
-    close(
-        &mut undecoded,
-        &[without_backslashes, without_parameters, merged, dots_removed],
-    )?;
+    close(&mut undecoded, &OPERATIONS)?;
     for spelling in &undecoded {
         read.insert(percent_decode(spelling));
     }
-    close(
-        &mut read,
-        &[
-            without_backslashes,
-            without_parameters,
-            merged,
-            dots_removed,
-            percent_decode_owned,
-        ],
-    )?;
+    let mut with_decoding = OPERATIONS.to_vec();
+    with_decoding.push(percent_decode);
+    close(&mut read, &with_decoding)?;
     Ok(read)
 }
 
 type Operation = fn(&[u8]) -> Vec<u8>;
+
+/// What a server may do to a path besides percent-decoding it.
+const OPERATIONS: [Operation; 7] = [
+    without_backslashes,
+    without_parameters,
+    merged,
+    dots_removed,
+    cut_at_delimiter,
+    plainly_spelled,
+    dots_trimmed,
+];
 
 /// Adds what the operations make of the members until nothing new comes.
 fn close(set: &mut BTreeSet<Vec<u8>>, operations: &[Operation]) -> Result<(), PathProblem> {
@@ -171,10 +174,6 @@ pub fn percent_decode(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn percent_decode_owned(path: &[u8]) -> Vec<u8> {
-    percent_decode(path)
-}
-
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte)
         .to_digit(16)
@@ -202,6 +201,51 @@ fn without_parameters(path: &[u8]) -> Vec<u8> {
         }
     }
     kept
+}
+
+/// Cuts at a `?` or `#`: what decoding made of it is a delimiter to whoever parses the result again.
+fn cut_at_delimiter(path: &[u8]) -> Vec<u8> {
+    path.split(|byte| matches!(byte, b'?' | b'#'))
+        .next()
+        .unwrap_or_default()
+        .to_vec()
+}
+
+/// Overlong UTF-8 (`C0 AE` for a dot) and the full-width forms (`EF BC 8E`), which lax decoders and best-fit mappings take
+/// for the ASCII characters.
+fn plainly_spelled(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, tail)) = rest.split_first() {
+        let (character, after) = match (first, tail) {
+            (0xc0..=0xc1, [second @ 0x80..=0xbf, after @ ..]) => {
+                ((first & 0x01) << 6 | (second & 0x3f), after)
+            }
+            (0xe0, [second @ 0x80..=0x81, third @ 0x80..=0xbf, after @ ..]) => {
+                ((second & 0x01) << 6 | (third & 0x3f), after)
+            }
+            (0xef, [0xbc, third @ 0x81..=0xbf, after @ ..]) => (third - 0x60, after),
+            (0xef, [0xbd, third @ 0x80..=0x9e, after @ ..]) => (third - 0x20, after),
+            _ => (*first, tail),
+        };
+        plain.push(character);
+        rest = after;
+    }
+    plain
+}
+
+/// Segments of nothing but dots and blanks, which Windows file systems read as `.` and `..`.
+fn dots_trimmed(path: &[u8]) -> Vec<u8> {
+    let trimmed = path.split(|byte| *byte == b'/').map(|segment| {
+        let dots = segment.iter().filter(|byte| **byte == b'.').count();
+        let only_dots = segment.iter().all(|byte| matches!(byte, b'.' | b' '));
+        match (only_dots, dots) {
+            (true, 1) => b".".as_slice(),
+            (true, 2..) => b"..",
+            _ => segment,
+        }
+    });
+    trimmed.collect::<Vec<_>>().join(&b'/')
 }
 
 fn merged(path: &[u8]) -> Vec<u8> {

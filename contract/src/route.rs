@@ -152,18 +152,13 @@ fn is_private(cidr: &ipnet::IpNet) -> bool {
         "100.64.0.0/10",
         "fc00::/7",
     ];
-    // AWS serves instance metadata inside RFC 4193 space, Azure's platform and Alibaba's metadata inside others.
-    const METADATA: [&str; 2] = ["fd00:ec2::/32", "100.100.100.200/32"];
     let within = |net: &str| net.parse::<ipnet::IpNet>().is_ok_and(|net| net.contains(cidr));
-    let touches = |net: &str| {
-        net.parse::<ipnet::IpNet>()
-            .is_ok_and(|net| net.contains(cidr) || cidr.contains(&net))
-    };
-    PRIVATE.iter().any(|net| within(net))
-        && !METADATA
-            .iter()
-            .any(|net| within(net) || (touches(net) && cidr.prefix_len() >= 24))
+    PRIVATE.iter().any(|net| within(net)) && !METADATA.iter().any(|net| within(net))
 }
+
+/// Networks of nothing but instance metadata inside private space: AWS, Google, Alibaba. (A wider network that holds one of them
+/// is accepted; the dialler refuses these addresses whatever is permitted.)
+const METADATA: [&str; 3] = ["fd00:ec2::/32", "fd20:ce::/32", "100.100.100.200/32"];
 
 impl From<Route> for RouteFields {
     fn from(route: Route) -> Self {

@@ -105,6 +105,7 @@ pub fn judge<'p>(
         return Err(Refused::UseGitGate.into());
     }
     overrides::judge(route, line, asked.query, headers).map_err(Refused::NoRoute)?;
+    overrides::strip_forwarding(headers);
     if route.auth.is_some() && !asked.tunnel {
         return Err(Refused::PlainHttpWithAuth.into());
     }

@@ -1,12 +1,15 @@
 //! Git pushes and LFS uploads over HTTP: refused on every route, since what is pushed must go through git-gate.
 //!
-//! Fetching stays possible. A push is known by its two URLs and its media type. LFS: whatever writes under an LFS
+//! Fetching stays possible. A push is known by its two URLs and its media type, and an old push over WebDAV by its methods
+//! below a segment that ends in `.git`. LFS: whatever writes under an LFS
 //! endpoint is refused, except the batch call, which lists objects for both directions; its body is held (bounded) until it
 //! is whole, and passes only when it says `"operation": "download"`, exactly once, in any spelling of the key that a
 //! server might read. Where a server has the objects themselves put (a store under another name) cannot be told from
 //! the URL; without the batch call's answer there is no permission to put them.
 
+use std::cell::LazyCell;
 use std::fmt;
+use std::ops::Deref;
 
 use contract::reading::{self, PathProblem};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
@@ -17,6 +20,21 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 pub const MAX_LFS_BATCH: usize = 1024 * 1024;
 
 const RECEIVE_PACK: &[u8] = b"git-receive-pack";
+
+/// A URL inside a URL inside a URL; each round costs the query's length.
+const QUERY_DECODINGS: usize = 3;
+
+/// Methods by which git's old push over WebDAV writes a repository's files.
+const WEBDAV_WRITES: [&str; 8] = [
+    "PUT",
+    "DELETE",
+    "LOCK",
+    "UNLOCK",
+    "MKCOL",
+    "MOVE",
+    "COPY",
+    "PROPPATCH",
+];
 
 /// What a request is to git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,11 +59,19 @@ pub fn classify(
     if media_type_mentions(headers, RECEIVE_PACK) {
         return Ok(GitUse::Push);
     }
-    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    // A method in disguise may write whatever the request line says.
+    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && !crate::overrides::replaces_method(query, headers);
+    let writes_files = WEBDAV_WRITES.contains(&method.as_str());
+    // Asked for at most once, whatever the number of readings: a query is long.
+    let service = LazyCell::new(|| query.is_some_and(mentions_receive_pack));
     let lfs_media_type = media_type_mentions(headers, b"application/vnd.git-lfs+json");
     let mut worst = GitUse::Other;
     reading::every_reading(path, |one| {
-        worst = worst.max(of_reading(one, query, safe, lfs_media_type));
+        worst = worst.max(of_reading(one, &service, safe, lfs_media_type));
+        if writes_files && is_in_repository(one) {
+            worst = GitUse::Push;
+        }
         true
     })?;
     // Only the batch call itself may be answered by its body.
@@ -56,16 +82,21 @@ pub fn classify(
     Ok(worst)
 }
 
-fn of_reading(path: &[u8], query: Option<&[u8]>, safe: bool, lfs_media_type: bool) -> GitUse {
+fn of_reading(path: &[u8], service: &dyn Deref<Target = bool>, safe: bool, lfs_media_type: bool) -> GitUse {
+    // Some servers look a name up without the blanks and dots at its end.
     let mut last = path
         .rsplit(|byte| *byte == b'/')
+        .map(|segment| {
+            let end = segment.iter().rposition(|byte| !matches!(byte, b' ' | b'.'));
+            segment.get(..end.map_or(0, |end| end + 1)).unwrap_or_default()
+        })
         .filter(|segment| !segment.is_empty());
     let (last, before) = (last.next().unwrap_or_default(), last.next().unwrap_or_default());
     if last.eq_ignore_ascii_case(RECEIVE_PACK) {
         return GitUse::Push;
     }
     let is_refs = last.eq_ignore_ascii_case(b"refs") && before.eq_ignore_ascii_case(b"info");
-    if is_refs && (!safe || query.is_some_and(mentions_receive_pack)) {
+    if is_refs && (!safe || **service) {
         return GitUse::Push;
     }
     let lfs = has_pair(path, b"info", b"lfs") || has_pair(path, b"gitlab-lfs", b"objects") || lfs_media_type;
@@ -78,6 +109,12 @@ fn of_reading(path: &[u8], query: Option<&[u8]>, safe: bool, lfs_media_type: boo
     } else {
         GitUse::LfsWrite
     }
+}
+
+/// Whether some segment is called like a bare repository.
+fn is_in_repository(path: &[u8]) -> bool {
+    let mut segments = path.split(|byte| *byte == b'/');
+    segments.any(|segment| segment.len() > 4 && segment.to_ascii_lowercase().ends_with(b".git"))
 }
 
 /// Whether one segment follows the other somewhere in the path, letter case and empty segments aside.
@@ -95,10 +132,11 @@ fn has_pair(path: &[u8], first: &[u8], second: &[u8]) -> bool {
     false
 }
 
-/// Whether the query names the service, however often it was percent-encoded and under whatever key.
+/// Whether the query names the service, percent-encoded up to [`QUERY_DECODINGS`] times, under whatever key. One that is encoded
+/// more often is taken to: nothing but a disguise is.
 fn mentions_receive_pack(query: &[u8]) -> bool {
     let mut spelling = query.to_vec();
-    loop {
+    for _ in 0..=QUERY_DECODINGS {
         if contains_ignoring_case(&spelling, RECEIVE_PACK) {
             return true;
         }
@@ -108,6 +146,7 @@ fn mentions_receive_pack(query: &[u8]) -> bool {
         }
         spelling = decoded;
     }
+    true
 }
 
 fn media_type_mentions(headers: &HeaderMap, what: &[u8]) -> bool {
@@ -190,6 +229,11 @@ mod tests {
             ("POST", "/acme/app.git//git-receive-pack/"),
             ("POST", "/acme/app.git/git-receive-pack/."),
             ("PUT", "/acme/app.git/git-receive-pack"),
+            ("POST", "/acme/app/git-receive-pack%20"),
+            ("POST", "/acme/app/git-receive-pack."),
+            ("PUT", "/acme/app.git/objects/ab/cd"),
+            ("LOCK", "/acme/app.git/HEAD"),
+            ("MOVE", "/acme/app.GIT/refs/heads/main"),
         ] {
             assert_eq!(used(method, target), GitUse::Push, "{method} {target}");
         }
@@ -257,6 +301,32 @@ mod tests {
             classify(&Method::POST, b"/lfs/objects/batch", None, &headers).unwrap(),
             GitUse::LfsBatch
         );
+    }
+
+    #[test]
+    fn a_method_in_disguise_makes_a_read_a_write() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-http-method-override", HeaderValue::from_static("POST"));
+        let batch = b"/acme/app.git/info/lfs/objects/batch";
+        assert_eq!(
+            classify(&Method::GET, batch, None, &headers).unwrap(),
+            GitUse::LfsWrite
+        );
+    }
+
+    #[test]
+    fn a_query_that_is_encoded_without_end_is_a_push_and_costs_little() {
+        let query = format!("%{}", "25".repeat(7400));
+        let deep = format!("/%{}61/x/info/refs", "25".repeat(20));
+        for path in ["/x/info/refs", deep.as_str()] {
+            let used = classify(
+                &Method::GET,
+                path.as_bytes(),
+                Some(query.as_bytes()),
+                &HeaderMap::new(),
+            );
+            assert!(matches!(used, Ok(GitUse::Push) | Err(_)), "{path}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! POST and front ends that pass a rewritten URL read these names, so each value found is judged as if it stood in
 //! the request line.
 
+use std::borrow::Cow;
+
 use contract::matcher::Refusal;
 use contract::{RequestLine, Route, reading};
 use http::{HeaderMap, HeaderName};
@@ -24,6 +26,61 @@ const PATH_HEADERS: [HeaderName; 2] = [
 /// Query field that replaces the method (Rails, Laravel, Symfony).
 const METHOD_FIELD: &[u8] = b"_method";
 
+/// Headers in which a front end tells who asked it for what. An agent is no front end: whatever it says there is not true, and some
+/// servers route by it.
+const FORWARDING_HEADERS: [&str; 2] = ["forwarded", "x-host"];
+const FORWARDING_PREFIXES: [&str; 2] = ["x-forwarded-", "x-original-host"];
+
+/// Takes out the headers that claim a front end.
+pub fn strip_forwarding(headers: &mut HeaderMap) {
+    let claims = |name: &HeaderName| {
+        let name = dashed(name);
+        FORWARDING_HEADERS.contains(&name.as_ref())
+            || FORWARDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let found: Vec<HeaderName> = headers.keys().filter(|name| claims(name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+/// Whether anything beside the request line names a method.
+pub fn replaces_method(query: Option<&[u8]>, headers: &HeaderMap) -> bool {
+    values(headers, &METHOD_HEADERS).next().is_some() || method_fields(query).next().is_some()
+}
+
+/// A header's name as gateways read it that turn names into variables (CGI, WSGI): there `_` and `-` are one.
+fn dashed(name: &HeaderName) -> Cow<'_, str> {
+    if name.as_str().contains('_') {
+        Cow::Owned(name.as_str().replace('_', "-"))
+    } else {
+        Cow::Borrowed(name.as_str())
+    }
+}
+
+fn values<'h>(headers: &'h HeaderMap, names: &'h [HeaderName]) -> impl Iterator<Item = &'h [u8]> {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            let dashed = dashed(name);
+            names.iter().any(|known| known.as_str() == dashed)
+        })
+        .map(|(_, value)| value.as_bytes())
+}
+
+/// The decoded values of `_method` in a query.
+fn method_fields(query: Option<&[u8]>) -> impl Iterator<Item = Vec<u8>> {
+    let fields = query
+        .unwrap_or_default()
+        .split(|byte| matches!(byte, b'&' | b';'));
+    fields.filter_map(|field| {
+        let mut halves = field.splitn(2, |byte| *byte == b'=');
+        let key = reading::percent_decode(halves.next().unwrap_or_default());
+        key.eq_ignore_ascii_case(METHOD_FIELD)
+            .then(|| reading::percent_decode(halves.next().unwrap_or_default()))
+    })
+}
+
 /// Judges what would replace the request line, on routes that filter by it.
 pub fn judge(
     route: &Route,
@@ -32,28 +89,16 @@ pub fn judge(
     headers: &HeaderMap,
 ) -> Result<(), Refusal> {
     if route.methods.is_some() {
-        for value in METHOD_HEADERS.iter().flat_map(|name| headers.get_all(name)) {
-            admits_method(route, line, value.as_bytes())?;
+        for value in values(headers, &METHOD_HEADERS) {
+            admits_method(route, line, value)?;
         }
-        for field in query
-            .unwrap_or_default()
-            .split(|byte| matches!(byte, b'&' | b';'))
-        {
-            let mut halves = field.splitn(2, |byte| *byte == b'=');
-            let key = reading::percent_decode(halves.next().unwrap_or_default());
-            if key.eq_ignore_ascii_case(METHOD_FIELD) {
-                let value = reading::percent_decode(halves.next().unwrap_or_default());
-                admits_method(route, line, &value)?;
-            }
+        for value in method_fields(query) {
+            admits_method(route, line, &value)?;
         }
     }
     if route.path_allowlist.is_some() {
-        for value in PATH_HEADERS.iter().flat_map(|name| headers.get_all(name)) {
-            let path = value
-                .as_bytes()
-                .split(|byte| *byte == b'?')
-                .next()
-                .unwrap_or_default();
+        for value in values(headers, &PATH_HEADERS) {
+            let path = value.split(|byte| *byte == b'?').next().unwrap_or_default();
             route.admits(RequestLine { path, ..line })?;
         }
     }
@@ -114,6 +159,35 @@ mod tests {
         assert!(verdict(FILTER, "%5fmethod=%44ELETE", None).is_err());
         assert!(verdict(FILTER, "_method=post&_methods=DELETE", None).is_ok());
         assert!(verdict("", "_method=DELETE", None).is_ok());
+    }
+
+    #[test]
+    fn underscores_hide_no_header() {
+        assert!(verdict(FILTER, "", Some(("x_http_method_override", "DELETE"))).is_err());
+        assert!(verdict(FILTER, "", Some(("x_original_url", "/admin"))).is_err());
+    }
+
+    #[test]
+    fn no_agent_is_a_front_end() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "x-forwarded-host",
+            "x_forwarded_uri",
+            "forwarded",
+            "x-host",
+            "x-original-host",
+            "x-mine",
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("evil.example"),
+            );
+        }
+        strip_forwarding(&mut headers);
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["x-mine"]
+        );
     }
 
     #[test]

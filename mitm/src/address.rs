@@ -36,6 +36,8 @@ impl AddressRules {
             });
         }
         match what_is(address) {
+            // Whoever permits a wide private network does not mean the service that hands out the machine's credentials.
+            Some(what @ METADATA) => Err(ForbiddenAddress { address, what }),
             Some(what) if !self.permitted.iter().any(|network| network.contains(&address)) => {
                 Err(ForbiddenAddress { address, what })
             }
@@ -43,6 +45,9 @@ impl AddressRules {
         }
     }
 }
+
+/// What holds the credentials of a cloud's machines; never dialled, whatever is permitted.
+const METADATA: &str = "a cloud's metadata service";
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
@@ -58,9 +63,9 @@ const fn v6(high: [u16; 4], low: u16, prefix: u8) -> Ipv6Net {
 /// IANA's special-purpose IPv4 registry (not globally reachable), multicast, and two addresses of clouds. The
 /// first match names the address, so the narrow ones come first.
 const FORBIDDEN_V4: &[(Ipv4Net, &str)] = &[
-    (v4(169, 254, 169, 254, 32), "a cloud's metadata service"),
-    (v4(168, 63, 129, 16, 32), "Azure's host agent"),
-    (v4(100, 100, 100, 200, 32), "a cloud's metadata service"),
+    (v4(169, 254, 169, 254, 32), METADATA),
+    (v4(168, 63, 129, 16, 32), METADATA),
+    (v4(100, 100, 100, 200, 32), METADATA),
     (v4(0, 0, 0, 0, 8), "unspecified (this network)"),
     (v4(10, 0, 0, 0, 8), "private"),
     (v4(100, 64, 0, 0, 10), "shared (carrier-grade NAT)"),
@@ -80,14 +85,8 @@ const FORBIDDEN_V4: &[(Ipv4Net, &str)] = &[
 
 /// IANA's special-purpose IPv6 registry; what is left outside 2000::/3 is refused without a name of its own.
 const FORBIDDEN_V6: &[(Ipv6Net, &str)] = &[
-    (
-        v6([0xfd00, 0x0ec2, 0, 0], 0x254, 128),
-        "a cloud's metadata service",
-    ),
-    (
-        v6([0xfd20, 0x00ce, 0, 0], 0x254, 128),
-        "a cloud's metadata service",
-    ),
+    (v6([0xfd00, 0x0ec2, 0, 0], 0, 32), METADATA),
+    (v6([0xfd20, 0x00ce, 0, 0], 0, 32), METADATA),
     (v6([0, 0, 0, 0], 0, 128), "unspecified"),
     (v6([0, 0, 0, 0], 1, 128), "loopback"),
     // ::/96 and ::ffff:0:0/96 (and the translated ::ffff:0:0:0/96) lie in ::/64.
@@ -164,6 +163,24 @@ mod tests {
         rules
             .check(address.parse().unwrap())
             .map_err(|forbidden| forbidden.what)
+    }
+
+    #[test]
+    fn a_metadata_service_is_never_dialled_whatever_is_permitted() {
+        let rules = AddressRules {
+            permitted: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+            ..AddressRules::default()
+        };
+        for address in [
+            "169.254.169.254",
+            "168.63.129.16",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+        ] {
+            assert_eq!(check(&rules, address), Err(METADATA), "{address}");
+        }
+        assert_eq!(check(&rules, "10.1.2.3"), Ok(()));
     }
 
     #[test]
