@@ -69,7 +69,7 @@ pub fn classify(
     let mut worst = GitUse::Other;
     reading::every_reading(path, |one| {
         worst = worst.max(of_reading(one, &service, safe, lfs_media_type));
-        if writes_files && is_in_repository(one) {
+        if writes_files && worst == GitUse::Other && is_in_repository(one) {
             worst = GitUse::Push;
         }
         true
