@@ -89,7 +89,7 @@ async fn show(
     let mut lines = Vec::new();
     for bottle in dead {
         lines.extend(bottle.owned.lines());
-        if bottle.has_folder {
+        if bottle.evidence.has_folder {
             lines.push(format!(
                 "state directory of {} ({})",
                 bottle.slug,

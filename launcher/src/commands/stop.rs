@@ -97,6 +97,7 @@ mod tests {
             slug: slug.parse().unwrap(),
             state,
             evidence: Evidence {
+                has_folder: true,
                 being_changed: false,
                 launcher: Launcher::None,
                 was_ready: true,
@@ -106,7 +107,6 @@ mod tests {
             },
             metadata: None,
             owned: Owned::default(),
-            has_folder: true,
         }
     }
 

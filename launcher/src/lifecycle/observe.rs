@@ -24,8 +24,6 @@ pub struct Bottle {
     pub metadata: Option<Metadata>,
     /// What the engine has of it.
     pub owned: Owned,
-    /// Whether it has a state directory.
-    pub has_folder: bool,
 }
 
 impl Bottle {
@@ -65,6 +63,7 @@ pub async fn one(engine: &Engine, home: &Home, slug: &Slug) -> Result<Bottle> {
 fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottle> {
     let state = home.state(&slug);
     let evidence = Evidence {
+        has_folder,
         being_changed: is_being_changed(&state)?,
         launcher: launcher(&state)?,
         was_ready: state.ready().is_file(),
@@ -78,7 +77,6 @@ fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottl
         evidence,
         metadata: metadata(&state).ok(),
         owned,
-        has_folder,
     })
 }
 
@@ -136,6 +134,7 @@ mod tests {
             slug: slug.parse().unwrap(),
             state: BottleState::Running,
             evidence: Evidence {
+                has_folder: true,
                 being_changed: false,
                 launcher: Launcher::None,
                 was_ready: true,
@@ -145,7 +144,6 @@ mod tests {
             },
             metadata: None,
             owned: Owned::default(),
-            has_folder: true,
         }
     }
 

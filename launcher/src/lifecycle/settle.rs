@@ -35,6 +35,8 @@ impl BottleState {
 /// What can be seen of a bottle without asking anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
+    /// It has a state directory.
+    pub has_folder: bool,
     /// Somebody holds its lock.
     pub being_changed: bool,
     /// Who answers for it.
@@ -52,6 +54,7 @@ pub struct Evidence {
 /// What it is.
 pub fn state_of(evidence: Evidence) -> BottleState {
     let Evidence {
+        has_folder,
         being_changed,
         launcher,
         was_ready,
@@ -60,6 +63,8 @@ pub fn state_of(evidence: Evidence) -> BottleState {
         has_resources,
     } = evidence;
     match launcher {
+        // Nobody can change it in order any more: a state directory comes before everything else, and goes last.
+        _ if !has_folder => BottleState::Crashed,
         Launcher::Dead => BottleState::Crashed,
         Launcher::Alive if !was_ready => BottleState::Starting,
         Launcher::Alive | Launcher::None if agent_runs => BottleState::Running,
@@ -109,6 +114,7 @@ mod tests {
     use super::*;
 
     const UP: Evidence = Evidence {
+        has_folder: true,
         being_changed: false,
         launcher: Launcher::Alive,
         was_ready: true,
@@ -117,6 +123,7 @@ mod tests {
         has_resources: true,
     };
     const GONE: Evidence = Evidence {
+        has_folder: true,
         being_changed: false,
         launcher: Launcher::None,
         was_ready: true,
@@ -133,6 +140,17 @@ mod tests {
         };
         assert_eq!(state_of(UP), BottleState::Running);
         assert_eq!(state_of(died), BottleState::Crashed);
+    }
+
+    #[test]
+    fn containers_without_a_state_directory_are_what_a_crash_left() {
+        let orphaned = Evidence {
+            has_folder: false,
+            launcher: Launcher::None,
+            was_ready: false,
+            ..UP
+        };
+        assert_eq!(state_of(orphaned), BottleState::Crashed);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Machine {
     pub async fn stop(&self, bottle: &Bottle, keep: bool) -> Result<Outcome> {
         let Some(held) = self.hold(&bottle.slug).await? else {
             self.tools().by_engine(&bottle.slug).await?;
-            return Ok(if bottle.has_folder {
+            return Ok(if bottle.evidence.has_folder {
                 Outcome::LeftAlone
             } else {
                 Outcome::Down(Settled::Removed)
