@@ -160,9 +160,10 @@ pub fn denial_reason(reason: Reason) -> DenialReason {
         | Reason::AmbiguousFraming
         | Reason::RequestBodyBroke => DenialReason::MalformedRequest,
         Reason::HeadTooLarge | Reason::TooManyConnections => DenialReason::LimitReached,
-        Reason::HeadTimeout | Reason::UpstreamConnectTimeout | Reason::UpstreamTimeout => {
-            DenialReason::TimedOut
-        }
+        Reason::HeadTimeout
+        | Reason::RequestBodyTimeout
+        | Reason::UpstreamConnectTimeout
+        | Reason::UpstreamTimeout => DenialReason::TimedOut,
         Reason::AuthorityMismatch => DenialReason::AuthorityMismatch,
         Reason::MethodNotSupported => DenialReason::MethodNotAllowed,
         Reason::ExpectationFailed | Reason::WebsocketUnsupported => DenialReason::ProtocolNotSupported,

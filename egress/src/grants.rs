@@ -128,6 +128,14 @@ impl Grants {
             .is_some_and(|record| self.end_of(record, grant, now).is_none())
     }
 
+    /// Whether a grant still holds for the request that spent it: its time may have come since.
+    pub fn holds_for_its_use(&self, grant: &Grant, now: Now) -> bool {
+        let state = self.state.lock();
+        state
+            .record(&grant.grant_id)
+            .is_some_and(|record| !self.is_over(record, grant, now))
+    }
+
     /// Notes the ends that have come since the last look. Blocks on the disk when there is one.
     pub fn settle(&self, table: &RouteTable, now: Now) -> io::Result<()> {
         let mut changed = false;
@@ -167,14 +175,19 @@ impl Grants {
     }
 
     fn end_of(&self, record: &GrantRecord, grant: &Grant, now: Now) -> Option<GrantEndCause> {
-        if let Some(end) = &record.end {
-            return Some(end.cause);
+        match &record.end {
+            Some(end) => Some(end.cause),
+            None => self.is_over(record, grant, now).then_some(GrantEndCause::Expired),
         }
+    }
+
+    /// Whether its time has come.
+    fn is_over(&self, record: &GrantRecord, grant: &Grant, now: Now) -> bool {
         let by_wall = grant.expires_at.is_some_and(|end| now.wall >= end);
         let by_boot = record.boot_deadline.as_ref().is_some_and(|deadline| {
             self.boot_id.as_deref() == Some(&deadline.boot_id) && now.boot_millis >= deadline.millis
         });
-        (by_wall || by_boot).then_some(GrantEndCause::Expired)
+        by_wall || by_boot
     }
 
     fn save(&self) -> io::Result<()> {

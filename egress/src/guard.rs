@@ -27,6 +27,7 @@ use crate::permit::Admitted;
 use crate::policy::CompiledPolicy;
 use crate::redact;
 use crate::refused::{Refused, Tried};
+use crate::standing::Standing;
 
 /// The guard.
 #[derive(Debug)]
@@ -212,10 +213,11 @@ impl Policy for Egress {
     }
 
     async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<Admitted> {
-        let policy = self.policy.load_full();
         let Some(place) = self.log.reserve().await else {
-            return Verdict::Deny(self.log_too_slow(head, &policy));
+            return Verdict::Deny(self.log_too_slow(head, &self.policy.load()));
         };
+        // Only now: to get a place may have taken seconds.
+        let policy = self.policy.load_full();
         let tunnel = head.way_in != WayIn::AbsoluteForm;
         if !tunnel && introspection::is_asked(&head.authority) {
             return Verdict::Answer(self.introspect(head, &policy, place));
@@ -236,6 +238,17 @@ impl Policy for Egress {
         if let Err(refused) = self.spend(admitting.route).await {
             return Verdict::Deny(self.deny(head, &policy, &refused.into(), place));
         }
+        let mut standing = Standing::new(
+            self.policy.clone(),
+            self.grants.clone(),
+            policy.clone(),
+            admitting,
+            head,
+        );
+        // To spend it may have taken a while; the core asks once more before it sends anything.
+        if let Err(refused) = standing.check(headers) {
+            return Verdict::Deny(self.deny(head, &policy, &refused.into(), place));
+        }
         let looks_into_response = admitting.route.auth.is_some();
         if looks_into_response {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -245,11 +258,14 @@ impl Policy for Egress {
             Some(admitting.route.host.to_string()),
             admitting.route.grant.as_ref().map(|grant| grant.grant_id.clone()),
         );
-        let permit = Admitted::new(head, &allowed, policy.tripwire().clone(), self.supervise).with_event(
-            self.log.clone(),
-            place,
-            draft,
-        );
+        let permit = Admitted::new(
+            head,
+            &allowed,
+            policy.tripwire().clone(),
+            standing,
+            self.supervise,
+        )
+        .with_event(self.log.clone(), place, draft);
         Verdict::Forward(Forward { permit, upstream })
     }
 

@@ -32,5 +32,6 @@ pub mod redact;
 pub mod refused;
 pub mod reload;
 pub mod service;
+pub mod standing;
 pub mod tripwire;
 pub mod upstream;

@@ -17,6 +17,7 @@ use crate::event_log::{EventLog, Place};
 use crate::events::Draft;
 use crate::git_push::{MAX_LFS_BATCH, only_downloads};
 use crate::refused::Refused;
+use crate::standing::Standing;
 use crate::tripwire::{BodyTripwire, Tripped, Tripwire};
 
 /// Request bodies up to this many bytes are looked at whole before the first byte leaves.
@@ -32,6 +33,7 @@ pub struct Admitted {
     injects: bool,
     is_head: bool,
     body: BodyLength,
+    standing: Standing,
     event: Option<(EventLog, Place, Draft)>,
 }
 
@@ -47,7 +49,13 @@ struct Verdicts {
 
 impl Admitted {
     /// For a request that policy allowed.
-    pub fn new(head: &RequestHead, allowed: &Allowed<'_>, tripwire: Arc<Tripwire>, supervise: bool) -> Self {
+    pub fn new(
+        head: &RequestHead,
+        allowed: &Allowed<'_>,
+        tripwire: Arc<Tripwire>,
+        standing: Standing,
+        supervise: bool,
+    ) -> Self {
         Self {
             tripwire,
             verdicts: Verdicts {
@@ -59,6 +67,7 @@ impl Admitted {
             injects: allowed.admitting.route.auth.is_some(),
             is_head: head.method == Method::HEAD,
             body: head.body,
+            standing,
             event: None,
         }
     }
@@ -100,6 +109,12 @@ impl Permit for Admitted {
             defers_head: self.lfs_batch || matches!(self.body, BodyLength::Exact(_)),
             verdicts: self.verdicts.clone(),
         }))
+    }
+
+    fn still_admitted(&mut self, headers: &HeaderMap) -> Result<(), Denial> {
+        self.standing
+            .check(headers)
+            .map_err(|refused| self.verdicts.denial(&refused))
     }
 
     fn response(

@@ -24,6 +24,8 @@ pub enum Refused {
     },
     /// no route admits the request
     NoRoute(NoRoute),
+    /// the route that admitted it is another by the time it would be sent
+    RouteChanged(HostName),
     /// credentials are not put into plain HTTP
     PlainHttpWithAuth,
     /// the agent sent a credential of its own
@@ -58,6 +60,11 @@ pub struct Tried<'a> {
 // === impl Refused ===
 
 impl Refused {
+    /// Of this route there was a grant only, and it is over.
+    pub fn grant_ended(route: &contract::Route, grant: &contract::Grant) -> Self {
+        Self::NoRoute(NoRoute::GrantEnded(grant.grant_id.clone(), route.host.clone()))
+    }
+
     /// For programs.
     pub fn reason(&self) -> DenialReason {
         match self {
@@ -68,6 +75,8 @@ impl Refused {
             Self::NoRoute(NoRoute::Path { .. }) => DenialReason::PathNotAllowed,
             Self::NoRoute(NoRoute::Malformed(_)) => DenialReason::PathMalformed,
             Self::NoRoute(NoRoute::GrantEnded(..)) => DenialReason::GrantEnded,
+            // What admitted it is not there any more.
+            Self::RouteChanged(_) => DenialReason::HostNotAllowed,
             Self::PlainHttpWithAuth => DenialReason::PlainHttpWithAuth,
             Self::AgentCredential(_) => DenialReason::AgentCredentials,
             Self::CredentialInRequest => DenialReason::CredentialInRequest,
@@ -105,6 +114,9 @@ impl Refused {
             Self::Port { port, tunnel: true } => format!("port {port} is not allowed; CONNECT goes to 443 only."),
             Self::Port { port, tunnel: false } => format!("port {port} is not allowed; plain HTTP goes to 80 only."),
             Self::NoRoute(why) => format!("{}.", without_agent_text(why)),
+            Self::RouteChanged(host) => {
+                format!("the route of {host} changed before the request was sent, so it was not sent.")
+            }
             Self::PlainHttpWithAuth => {
                 "this route has a credential, and credentials never go over plain HTTP.".to_owned()
             }
@@ -137,6 +149,7 @@ impl Refused {
             Self::IpLiteral => "Use the host's name.",
             Self::Port { .. } => "Use the standard port.",
             Self::NoRoute(NoRoute::Malformed(_)) => "Write the path plainly.",
+            Self::RouteChanged(_) => "Send it again.",
             Self::PlainHttpWithAuth => "Use https://.",
             Self::AgentCredential(found) if found.placeholder_accepted => {
                 return Some(format!(

@@ -76,7 +76,7 @@ pub(crate) async fn forward<P: Policy>(
         body,
     };
     let exchanged =
-        exchange_with_upstream(core, &upstream, &head.authority, &route, &exchange, outgoing).await;
+        exchange_with_upstream(core, &upstream, &head.authority, &route, &mut ticket, outgoing).await;
     let (response, lease) = match exchanged {
         Ok(exchanged) => exchanged,
         Err(failed) => {
@@ -150,12 +150,25 @@ async fn exchange_with_upstream<P: Policy>(
     upstream: &Arc<Upstream>,
     authority: &Authority,
     route: &Route<'_>,
-    exchange: &Exchange,
+    ticket: &mut Ticket<P::Permit>,
     mut outgoing: Outgoing,
 ) -> Result<(Response<Incoming>, Option<Lease>), Failed> {
-    if outgoing.body.defer_head().await.is_err() {
-        return Err(request_failure(exchange).unwrap_or_else(|| Failed::new(Reason::RequestBodyBroke, "")));
+    let exchange = &*Arc::clone(ticket.exchange());
+    let deferred = core.limits.timeouts.deferred;
+    match tokio::time::timeout(deferred, outgoing.body.defer_head()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => {
+            return Err(
+                request_failure(exchange).unwrap_or_else(|| Failed::new(Reason::RequestBodyBroke, ""))
+            );
+        }
+        Err(_) => {
+            let seconds = deferred.as_secs_f32();
+            let detail = format!("the request's body was not there within {seconds} s");
+            return Err(Failed::new(Reason::RequestBodyTimeout, detail));
+        }
     }
+    still_admitted(ticket, &outgoing.headers)?;
     let key = Key {
         upstream: upstream.id,
         authority: authority.clone(),
@@ -177,6 +190,8 @@ async fn exchange_with_upstream<P: Policy>(
                 Err(DialError::ProxyAnswered(response)) => return Ok((*response, None)),
             },
         };
+        // To get a connection may have taken seconds.
+        still_admitted(ticket, &outgoing.headers)?;
         // A request that may be repeated is kept for the moment in which a pooled connection turns out to have
         // been closed by the upstream just now.
         let spare = (reused && outgoing.is_repeatable()).then(|| outgoing.repeat());
@@ -212,6 +227,13 @@ async fn exchange_with_upstream<P: Policy>(
         };
     }
     Err(Failed::new(Reason::UpstreamBroke, "no attempt was made"))
+}
+
+fn still_admitted<P: Permit>(ticket: &mut Ticket<P>, headers: &HeaderMap) -> Result<(), Failed> {
+    let Some(permit) = ticket.permit() else {
+        return Ok(());
+    };
+    permit.still_admitted(headers).map_err(Failed::RequestCut)
 }
 
 /// A new connection; for a host that speaks HTTP/2 one is made for all who ask at the same time.

@@ -1,7 +1,7 @@
 //! Every size, count and time-out of the core, in one place.
 //!
 //! A limit is an error that names itself; nothing is ever cut short in silence. There is no total time-out on
-//! a body: a model may think, and a stream may last a day.
+//! a body: a model may think, and a stream may last a day. Only what is held back before anything is sent has one.
 
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct Timeouts {
     pub tls: Duration,
     /// Name resolution, TCP and an upstream proxy's answer to CONNECT, together.
     pub connect: Duration,
+    /// For all of a body's beginning that an inspector wants to see before the head is sent.
+    pub deferred: Duration,
     /// From the last byte sent upstream to the response's head. Long: model APIs think.
     pub response_head: Duration,
     /// Between two pieces of a body, in either direction.
@@ -64,6 +66,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             tls: Duration::from_secs(10),
             connect: Duration::from_secs(10),
+            deferred: Duration::from_secs(30),
             response_head: Duration::from_secs(600),
             idle: Duration::from_secs(600),
             keep_alive: Duration::from_secs(300),

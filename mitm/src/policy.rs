@@ -171,6 +171,12 @@ pub trait Permit: Send + 'static {
         None
     }
 
+    /// Asked right before the request is written to an upstream, which may be long after it was admitted: its body may have been
+    /// held, a connection waited for. `headers` are those that will be sent. A denial is answered instead.
+    fn still_admitted(&mut self, _headers: &HeaderMap) -> Result<(), Denial> {
+        Ok(())
+    }
+
     /// Looks at the response's head (hop-by-hop fields and `Alt-Svc` are gone already), may change its
     /// headers, and names what looks at the body. A denial is answered instead; the upstream is let go.
     /// Called for the final response and for the answer of an upstream proxy that refused the tunnel.

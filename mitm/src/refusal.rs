@@ -108,4 +108,6 @@ reasons! {
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT;
     /// The request's body did not arrive whole (idle, or broken framing).
     RequestBodyBroke = "request_body_broke", BAD_REQUEST;
+    /// The request's body took too long while its head was waiting for it.
+    RequestBodyTimeout = "request_body_timeout", REQUEST_TIMEOUT;
 }

@@ -168,6 +168,37 @@ impl Connection {
         }
     }
 
+    /// Sends a request whose body, of `length` bytes, comes from `pieces`.
+    pub(crate) async fn send_streamed(
+        &mut self,
+        ask: &Ask,
+        length: usize,
+        pieces: tokio::sync::mpsc::Receiver<Bytes>,
+    ) -> Got {
+        let stream = futures_util::stream::unfold(pieces, |mut pieces| async move {
+            let piece = pieces.recv().await?;
+            Some((Ok(Frame::data(piece)), pieces))
+        });
+        let ask = ask.clone().header("content-length", length.to_string());
+        let request = |uri: &str| build(&ask, uri).map(|_| StreamBody::new(stream).boxed());
+        let response = match self {
+            Self::Http1(sender, way) => {
+                let uri = match way {
+                    Way::AbsoluteForm => format!("http://{}{}", ask.host, ask.target),
+                    _ => ask.target.clone(),
+                };
+                let mut request = request(&uri);
+                request.headers_mut().insert("host", ask.host.parse().unwrap());
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                let request = request(&format!("https://{}{}", ask.host, ask.target));
+                sender.send_request(request).await
+            }
+        };
+        collect(response.unwrap()).await
+    }
+
     pub(crate) async fn send(&mut self, ask: &Ask) -> Got {
         let response = self.begin(ask).await.unwrap();
         collect(response).await

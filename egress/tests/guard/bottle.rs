@@ -196,6 +196,13 @@ impl Bottle {
             .expect("the guard acknowledges what it read")
     }
 
+    /// Whether the use of a single-use grant is on disk.
+    pub(crate) fn spent(&self) -> bool {
+        let ledger = fs_err::read(self.directory.path().join("run/grants.json")).unwrap();
+        let ledger: contract::GrantLedger = serde_json::from_slice(&ledger).unwrap();
+        ledger.grants.iter().any(|record| record.end.is_some())
+    }
+
     pub(crate) fn applied(&self) -> contract::Applied {
         let path = self.directory.path().join("run/applied.json");
         serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()

@@ -3,7 +3,7 @@
 use contract::DenialReason;
 use http::StatusCode;
 
-use crate::agent::{Connection, EVERY_WAY, get};
+use crate::agent::{Connection, EVERY_WAY, TUNNELS, ask, get};
 use crate::bottle::{Bottle, table};
 
 const BEFORE: &str = "- {host: open.example}\n";
@@ -62,5 +62,83 @@ async fn a_file_that_cannot_come_into_force_leaves_the_old_policy() {
                 StatusCode::FORBIDDEN
             );
         }
+    }
+}
+
+/// Sends a body of which all but the last byte arrived before the table became `after`.
+async fn held_over_a_reload(
+    way: crate::agent::Way,
+    host: &str,
+    before: &str,
+    after: &str,
+) -> (Bottle, crate::agent::Got) {
+    let bottle = Bottle::start(before);
+    let mut connection = Connection::open(&bottle.socket, &bottle.authority, way, host)
+        .await
+        .unwrap();
+    let (sender, pieces) = tokio::sync::mpsc::channel(4);
+    let request = ask("POST", host, "/x");
+    let sending = connection.send_streamed(&request, 8, pieces);
+    let revoking = async {
+        sender.send("1234567".into()).await.unwrap();
+        // Admission notes the single use on disk: the request is known to be inside.
+        while !bottle.spent() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        bottle.write_routes(&table(2, after)).await;
+        sender.send("8".into()).await.unwrap();
+        drop(sender);
+    };
+    let (got, ()) = tokio::join!(sending, revoking);
+    (bottle, got)
+}
+
+fn granted(host: &str, more: &str) -> String {
+    format!(
+        "- {{host: {host}, grant_id: g-0001, once: true, auth: {{scheme: Bearer, token_ref: T, token_env: EGRESS_TOKEN_0}}{more}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_request_whose_body_is_held_is_not_sent_after_its_route_was_revoked() {
+    for way in TUNNELS {
+        let before = granted("api.example", "");
+        for (after, reason) in [
+            (
+                "- {host: other.example}\n".to_owned(),
+                DenialReason::HostNotAllowed,
+            ),
+            (
+                granted("api.example", ", methods: [GET]"),
+                DenialReason::MethodNotAllowed,
+            ),
+            (
+                granted("api.example", ", path_allowlist: [/y/]"),
+                DenialReason::PathNotAllowed,
+            ),
+            // The credential that was put in is not this route's.
+            ("- {host: api.example}\n".to_owned(), DenialReason::HostNotAllowed),
+            // One use was spent, and it was not this one.
+            (before.replace("g-0001", "g-0002"), DenialReason::HostNotAllowed),
+        ] {
+            let (bottle, got) = held_over_a_reload(way, "api.example", &before, &after).await;
+            assert_eq!(got.denial().reason, reason, "{way:?} {after}");
+            assert!(bottle.seat.seen().is_empty() && bottle.seat.tunnels().is_empty());
+            let event = bottle.events(1).await[0].clone();
+            assert_eq!(
+                (event.decision, event.reason),
+                (contract::Decision::Denied, Some(reason))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_body_is_held_is_sent_when_its_route_outlives_a_reload() {
+    for way in TUNNELS {
+        let before = granted("api.example", "");
+        let after = format!("{before}- {{host: other.example}}\n");
+        let (bottle, got) = held_over_a_reload(way, "api.example", &before, &after).await;
+        assert_eq!((got.status, bottle.seat.seen().len()), (StatusCode::OK, 1));
     }
 }

@@ -252,3 +252,27 @@ async fn the_policy_may_refuse_a_response_by_its_head() {
         }
     );
 }
+
+#[tokio::test]
+async fn a_body_that_never_comes_keeps_a_deferred_head_for_a_bounded_time() {
+    let origin = echo().await;
+    let mut script = Script::direct(origin.trust());
+    script.request_inspector = Some(Arc::new(|| Watch::over("secret", usize::MAX, true)));
+    let mut limits = mitm::Limits::default();
+    limits.timeouts.deferred = std::time::Duration::from_millis(50);
+    let mut bench = Bench::with_limits(script, limits).await;
+    let name = origin.name();
+    let mut agent = bench
+        .agent()
+        .await
+        .tunnel(&name, &bench.authority, &[b"http/1.1"])
+        .await;
+    let answer = agent.request(format!("{}half", post(&name, "/", 8))).await;
+    assert_eq!(answer.status, 408);
+    assert_eq!(origin.connections(), 0);
+    bench.event().await;
+    bench.event().await.admitted();
+    assert_eq!(bench.event().await.refused(), mitm::Reason::RequestBodyTimeout);
+    let outcome = bench.event().await.finished();
+    assert_eq!(outcome.ended, Ended::Refused(mitm::Reason::RequestBodyTimeout));
+}

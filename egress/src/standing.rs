@@ -1,0 +1,107 @@
+//! Whether a request that was admitted is so still: asked again right before it is sent.
+//!
+//! Between admission and the first byte upstream lie a grant's fsync, a body that is held, a connection that is waited
+//! for; a revocation that was acknowledged meanwhile must hold. Nothing is spent here a second time, and nothing is rewritten:
+//! where another route, or the same with another credential or way out, would admit the request now, it is refused,
+//! for its headers were made for the old one.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use contract::{Grant, RequestLine, Route};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+use mitm::{RequestHead, Upstream};
+
+use crate::clock::Now;
+use crate::grants::Grants;
+use crate::overrides;
+use crate::policy::{Admitting, CompiledPolicy};
+use crate::refused::Refused;
+
+/// One admitted request, and by what.
+#[derive(Debug)]
+pub struct Standing {
+    policy: Arc<ArcSwap<CompiledPolicy>>,
+    grants: Arc<Grants>,
+    decided_by: Arc<CompiledPolicy>,
+    route: Route,
+    upstream: Arc<Upstream>,
+    method: Method,
+    target: PathAndQuery,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// For a request that a route of the policy `decided_by` admitted, its grant spent if it has one use. `policy` is where
+    /// the policy in force is found.
+    pub fn new(
+        policy: Arc<ArcSwap<CompiledPolicy>>,
+        grants: Arc<Grants>,
+        decided_by: Arc<CompiledPolicy>,
+        admitting: Admitting<'_>,
+        head: &RequestHead,
+    ) -> Self {
+        Self {
+            policy,
+            grants,
+            decided_by,
+            route: admitting.route.clone(),
+            upstream: admitting.prepared.upstream.clone(),
+            method: head.method.clone(),
+            target: head.target.clone(),
+        }
+    }
+
+    /// Asks again. `headers` are those that will be sent.
+    pub fn check(&mut self, headers: &HeaderMap) -> Result<(), Refused> {
+        let now = self.policy.load_full();
+        if !Arc::ptr_eq(&now, &self.decided_by) {
+            self.route = self.judge_again(&now, headers)?;
+            self.decided_by = now;
+        }
+        match &self.route.grant {
+            Some(grant) if !self.holds(grant) => Err(Refused::grant_ended(&self.route, grant)),
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_again(&self, now: &CompiledPolicy, headers: &HeaderMap) -> Result<Route, Refused> {
+        let line = RequestLine {
+            host: &self.route.host,
+            method: self.method.as_str(),
+            path: self.target.path().as_bytes(),
+        };
+        let route = now
+            .table()
+            .decide(line, |grant| self.holds(grant))
+            .map_err(Refused::NoRoute)?;
+        let query = self.target.query().map(str::as_bytes);
+        overrides::judge(route, line, query, headers).map_err(Refused::NoRoute)?;
+        let same_way = now
+            .admitting(route)
+            .is_some_and(|new| Arc::ptr_eq(&new.prepared.upstream, &self.upstream));
+        // Another single use was not spent for this request.
+        let other_use =
+            route.grant.as_ref().is_some_and(|grant| grant.once) && route.grant != self.route.grant;
+        let same = same_way
+            && !other_use
+            && route.auth == self.route.auth
+            && route.agent_credentials == self.route.agent_credentials;
+        if same {
+            Ok(route.clone())
+        } else {
+            Err(Refused::RouteChanged(self.route.host.clone()))
+        }
+    }
+
+    /// The grant that this request spent holds for it.
+    fn holds(&self, grant: &Grant) -> bool {
+        if grant.once && self.route.grant.as_ref() == Some(grant) {
+            self.grants.holds_for_its_use(grant, Now::read())
+        } else {
+            self.grants.holds(grant, Now::read())
+        }
+    }
+}
