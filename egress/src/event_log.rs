@@ -55,10 +55,22 @@ impl EventLog {
     /// Writes to `out` from a thread of its own. `gone` is cancelled when `out` can no longer be written.
     pub fn to(out: impl Write + Send + 'static, gone: CancellationToken) -> std::io::Result<(Self, Writer)> {
         let (sender, receiver) = channel();
+        let log = Self::new(Some(sender));
+        let places = log.places.clone();
         let thread = std::thread::Builder::new()
             .name("event-log".to_owned())
-            .spawn(move || write_all(&receiver, out, &gone))?;
-        Ok((Self::new(Some(sender)), Writer(Some(thread))))
+            .spawn(move || {
+                if let Err(error) = write_all(&receiver, out) {
+                    tracing::error!(
+                        "access events cannot be written any more ({error}): egress stops. Start it again with its \
+                         standard output read, or with --event-log none"
+                    );
+                    // What is under way may end; nothing more may begin.
+                    places.close();
+                    gone.cancel();
+                }
+            })?;
+        Ok((log, Writer(Some(thread))))
     }
 
     /// Writes nothing.
@@ -76,7 +88,7 @@ impl EventLog {
         }
     }
 
-    /// Waits for a place, none when the reader of the log is too slow.
+    /// Waits for a place, none when the reader of the log is too slow or gone.
     pub async fn reserve(&self) -> Option<Place> {
         if self.sender.is_none() {
             return Some(Place(None));
@@ -138,7 +150,7 @@ impl Writer {
     }
 }
 
-fn write_all(receiver: &Receiver<Line>, mut out: impl Write, gone: &CancellationToken) {
+fn write_all(receiver: &Receiver<Line>, mut out: impl Write) -> std::io::Result<()> {
     let mut text = Vec::with_capacity(16 * 1024);
     while let Ok(first) = receiver.recv() {
         let mut written = Vec::with_capacity(16);
@@ -154,15 +166,9 @@ fn write_all(receiver: &Receiver<Line>, mut out: impl Write, gone: &Cancellation
                 .then(|| receiver.try_recv().ok())
                 .flatten();
         }
-        if let Err(error) = out.write_all(&text).and_then(|()| out.flush()) {
-            tracing::error!(
-                "access events cannot be written any more ({error}): egress stops. Start it again with its standard output \
-                 read, or with --event-log none"
-            );
-            gone.cancel();
-            return;
-        }
+        out.write_all(&text).and_then(|()| out.flush())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -115,4 +115,8 @@ async fn a_reader_that_is_gone_stops_the_guard() {
     let (log, _writer) = EventLog::to(Broken, gone.clone()).unwrap();
     log.write(log.reserve().await.unwrap(), event(&log));
     gone.cancelled().await;
+    assert!(
+        log.reserve().await.is_none(),
+        "what cannot be logged is not admitted"
+    );
 }
