@@ -77,8 +77,10 @@ async fn direct(
     let addresses = resolve(resolver, &authority.host).await?;
     for &address in &addresses {
         if let Err(forbidden) = rules.check(address) {
+            // The operator's log has the address; the agent must not learn what lies inside.
+            tracing::warn!("{} is not dialled: {forbidden}", authority.host);
             let detail = format!(
-                "{} resolves to an address that must not be reached: {forbidden}",
+                "{} resolves to an address that must not be reached",
                 authority.host
             );
             return Err(DialError::new(Reason::AddressForbidden, detail));

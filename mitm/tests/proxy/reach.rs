@@ -85,6 +85,10 @@ async fn a_name_that_leads_inside_is_not_dialled() {
             (403, Some("address_forbidden")),
             "{addresses:?}"
         );
+        // What lies inside is no business of the agent's.
+        for address in ["127.0.0.1", "169.254", "7f00"] {
+            assert!(!answer.text().contains(address), "{}", answer.text());
+        }
     }
     assert_eq!(origin.connections(), 0);
 }
