@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use contract::matcher::Refusal as NoRoute;
 use contract::{Grant, GrantId, HostName, Route};
-use http::header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION};
+use http::header::{ACCEPT_ENCODING, IF_RANGE, PROXY_AUTHORIZATION, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mitm::{
     ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal, RequestHead, Verdict,
@@ -252,6 +252,9 @@ impl Policy for Egress {
         let looks_into_response = admitting.route.auth.is_some();
         if looks_into_response {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            // Of a response that repeats the credential, an agent could ask for one part at a time.
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
         }
         let upstream = admitting.prepared.upstream.clone();
         let draft = self.draft(head, &policy).with_rule(

@@ -67,3 +67,21 @@ async fn a_response_that_cannot_be_looked_into_is_refused_where_a_credential_wen
         );
     }
 }
+
+#[tokio::test]
+async fn where_a_credential_goes_no_part_of_a_response_can_be_asked_for() {
+    for way in TUNNELS {
+        let bottle = Bottle::start(ROUTES);
+        for host in ["api.example", "open.example"] {
+            let part = get(host, "/x")
+                .header("range", "bytes=0-7")
+                .header("if-range", "\"a\"");
+            assert_eq!(bottle.send(way, &part).await.status, StatusCode::OK);
+        }
+        let seen = bottle.seat.seen();
+        for name in ["range", "if-range"] {
+            assert!(!seen[0].headers.contains_key(name), "{way:?} {name}");
+            assert!(seen[1].headers.contains_key(name), "{way:?} {name}");
+        }
+    }
+}
