@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use contract::DenialReason;
+use contract::denial::DENIED_BY_HEADER;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
 use mitm::{BodyLength, Cut, Denial, Inspector, Outcome, Permit, Released, RequestHead};
@@ -23,6 +24,9 @@ use crate::tripwire::{BodyTripwire, Tripped, Tripwire};
 /// Request bodies up to this many bytes are looked at whole before the first byte leaves.
 const HELD_WHOLE: u64 = 64 * 1024;
 
+/// By this name the seat marks its refusals.
+const SEAT: &str = "pipelock";
+
 /// The permit of one request.
 #[derive(Debug)]
 pub struct Admitted {
@@ -32,6 +36,8 @@ pub struct Admitted {
     /// The route injects a credential, so the response might repeat it.
     injects: bool,
     is_head: bool,
+    /// The seat may be the one who answers.
+    seat_answers: bool,
     body: BodyLength,
     standing: Standing,
     event: Option<(EventLog, Place, Draft)>,
@@ -66,6 +72,7 @@ impl Admitted {
             lfs_batch: allowed.lfs_batch,
             injects: allowed.admitting.route.auth.is_some(),
             is_head: head.method == Method::HEAD,
+            seat_answers: allowed.admitting.prepared.seat_answers,
             body: head.body,
             standing,
             event: None,
@@ -76,6 +83,16 @@ impl Admitted {
     pub fn with_event(mut self, log: EventLog, place: Place, draft: Draft) -> Self {
         self.event = Some((log, place, draft));
         self
+    }
+
+    /// Nobody but the seat says that a guard refused: an upstream that did could have the agent ask the operator for what it
+    /// likes.
+    fn strip_denied_by(&self, headers: &mut HeaderMap) {
+        let mut by = headers.get_all(DENIED_BY_HEADER).iter();
+        let seat_alone = by.next().is_some_and(|by| by == SEAT) && by.next().is_none();
+        if !(self.seat_answers && seat_alone) {
+            headers.remove(DENIED_BY_HEADER);
+        }
     }
 
     fn judge_response(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Refused> {
@@ -117,11 +134,20 @@ impl Permit for Admitted {
             .map_err(|refused| self.verdicts.denial(&refused))
     }
 
+    fn may_be_repeated(&self) -> bool {
+        self.standing.may_be_repeated()
+    }
+
+    fn proxy_answered(&mut self) {
+        self.seat_answers = true;
+    }
+
     fn response(
         &mut self,
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Result<Option<Box<dyn Inspector>>, Denial> {
+        self.strip_denied_by(headers);
         if !self.injects {
             return Ok(None);
         }

@@ -29,6 +29,8 @@ pub struct Prepared {
     pub injection: Option<Injection>,
     /// How its host is dialled and whom to trust there.
     pub upstream: Arc<Upstream>,
+    /// A seat looks into this host's tunnels, so that a refusal by the seat comes as if the host had answered.
+    pub seat_answers: bool,
 }
 
 /// One header, ready to be put into a request.
@@ -85,6 +87,7 @@ impl CompiledPolicy {
                 Ok(Prepared {
                     injection: injection.transpose()?,
                     upstream: upstreams.of(route),
+                    seat_answers: upstreams.has_seat() && route.inspect,
                 })
             })
             .collect::<Result<Vec<_>, CompileError>>()?;

@@ -67,6 +67,11 @@ impl Standing {
         }
     }
 
+    /// A single use is one request, also when nobody knows whether it arrived.
+    pub fn may_be_repeated(&self) -> bool {
+        !self.route.grant.as_ref().is_some_and(|grant| grant.once)
+    }
+
     fn judge_again(&self, now: &CompiledPolicy, headers: &HeaderMap) -> Result<Route, Refused> {
         let line = RequestLine {
             host: &self.route.host,

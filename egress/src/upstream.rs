@@ -79,6 +79,11 @@ impl Upstreams {
         })
     }
 
+    /// Whether the way out is a seat.
+    pub fn has_seat(&self) -> bool {
+        matches!(self.way_out, WayOut::Seat { .. })
+    }
+
     /// The upstream of a route.
     pub fn of(&self, route: &Route) -> Arc<Upstream> {
         let (inspect, private) = match self.way_out {

@@ -187,14 +187,22 @@ async fn exchange_with_upstream<P: Policy>(
             None => match open(core, upstream, &key).await {
                 Ok(sender) => sender,
                 Err(DialError::Refused { reason, detail }) => return Err(Failed::Refused { reason, detail }),
-                Err(DialError::ProxyAnswered(response)) => return Ok((*response, None)),
+                Err(DialError::ProxyAnswered(response)) => {
+                    if let Some(permit) = ticket.permit() {
+                        permit.proxy_answered();
+                    }
+                    return Ok((*response, None));
+                }
             },
         };
         // To get a connection may have taken seconds.
         still_admitted(ticket, &outgoing.headers)?;
         // A request that may be repeated is kept for the moment in which a pooled connection turns out to have
         // been closed by the upstream just now.
-        let spare = (reused && outgoing.is_repeatable()).then(|| outgoing.repeat());
+        let repeatable = reused
+            && outgoing.is_repeatable()
+            && ticket.permit().is_some_and(|permit| permit.may_be_repeated());
+        let spare = repeatable.then(|| outgoing.repeat());
         let request = outgoing.into_request(route, sender.is_http2(), absolute)?;
         let sent =
             within_head_timeout(core.limits.timeouts.response_head, exchange, sender.send(request)).await;

@@ -177,6 +177,15 @@ pub trait Permit: Send + 'static {
         Ok(())
     }
 
+    /// Whether the request may be sent a second time when the connection was lost on which it was sent first and nothing
+    /// was answered. (It is asked only of what HTTP itself lets be repeated.)
+    fn may_be_repeated(&self) -> bool {
+        true
+    }
+
+    /// The upstream proxy refused the tunnel: the response that [`Permit::response`] is shown next is its own.
+    fn proxy_answered(&mut self) {}
+
     /// Looks at the response's head (hop-by-hop fields and `Alt-Svc` are gone already), may change its
     /// headers, and names what looks at the body. A denial is answered instead; the upstream is let go.
     /// Called for the final response and for the answer of an upstream proxy that refused the tunnel.

@@ -231,6 +231,10 @@ fn respond(path: &str, headers: &HeaderMap, shared: Arc<Shared>) -> Response<Bod
             set(&mut response, "x-bottle-denied-by", "pipelock");
             *response.body_mut() = whole("{\"denied_by\":\"pipelock\"}");
         }
+        "egress-denied" => {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            set(&mut response, "x-bottle-denied-by", "egress");
+        }
         "events" => {
             set(&mut response, "content-type", "text/event-stream");
             *response.body_mut() = events(shared);

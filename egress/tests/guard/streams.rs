@@ -55,6 +55,25 @@ async fn a_refusal_by_the_seat_is_relayed_as_it_is() {
 }
 
 #[tokio::test]
+async fn nobody_but_the_seat_speaks_for_a_guard() {
+    let bottle = Bottle::start("- {host: open.example}\n- {host: through.example, inspect: false}\n");
+    for way in TUNNELS {
+        for (host, path) in [
+            ("through.example", "/seat-denied"),
+            ("through.example", "/egress-denied"),
+            ("open.example", "/egress-denied"),
+        ] {
+            let got = bottle.send(way, &get(host, path)).await;
+            assert_eq!(got.status, StatusCode::FORBIDDEN);
+            assert!(
+                !got.headers.contains_key("x-bottle-denied-by"),
+                "{way:?} {host} {path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn alternative_services_are_not_offered_to_the_agent() {
     let bottle = Bottle::start(ROUTES);
     for way in TUNNELS {

@@ -124,9 +124,8 @@ async fn a_connection_that_the_upstream_closed_costs_no_request() {
     }
 }
 
-#[tokio::test]
-async fn a_safe_request_survives_an_upstream_that_closes_as_it_is_sent() {
-    // The second request on a connection is swallowed and the connection closed.
+/// Answers the first request of a connection, and closes it when the second comes, which is counted.
+async fn swallowing() -> (Origin, Arc<AtomicUsize>) {
     let swallowed = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&swallowed);
     let origin = Origin::tls(
@@ -145,6 +144,12 @@ async fn a_safe_request_survives_an_upstream_that_closes_as_it_is_sent() {
         }),
     )
     .await;
+    (origin, swallowed)
+}
+
+#[tokio::test]
+async fn a_safe_request_survives_an_upstream_that_closes_as_it_is_sent() {
+    let (origin, swallowed) = swallowing().await;
     let bench = Bench::start(Script::direct(origin.trust())).await;
     let name = origin.name();
     let mut agent = bench
@@ -166,6 +171,27 @@ async fn a_safe_request_survives_an_upstream_that_closes_as_it_is_sent() {
         (502, Some("upstream_broke"))
     );
     assert_eq!(swallowed.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn what_the_policy_gives_once_is_not_sent_twice() {
+    let (origin, swallowed) = swallowing().await;
+    let mut script = Script::direct(origin.trust());
+    script.repeatable = false;
+    let bench = Bench::start(script).await;
+    let name = origin.name();
+    let mut agent = bench
+        .agent()
+        .await
+        .tunnel(&name, &bench.authority, &[b"http/1.1"])
+        .await;
+    assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
+    let answer = agent.request(get(&name, "/")).await;
+    assert_eq!(
+        (answer.status, answer.header("x-refused")),
+        (502, Some("upstream_broke"))
+    );
+    assert_eq!(swallowed.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

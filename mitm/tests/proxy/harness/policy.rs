@@ -69,6 +69,7 @@ pub(crate) struct Script {
     pub(crate) request_inspector: Option<MakeInspector>,
     pub(crate) response_inspector: Option<MakeInspector>,
     pub(crate) response: Option<OnResponse>,
+    pub(crate) repeatable: bool,
 }
 
 impl Script {
@@ -99,6 +100,7 @@ impl Script {
             request_inspector: None,
             response_inspector: None,
             response: None,
+            repeatable: true,
         }
     }
 
@@ -118,6 +120,7 @@ pub(crate) struct TestPermit {
     request_inspector: Option<MakeInspector>,
     response_inspector: Option<MakeInspector>,
     response: Option<OnResponse>,
+    repeatable: bool,
 }
 
 impl TestPermit {
@@ -129,6 +132,7 @@ impl TestPermit {
             request_inspector: None,
             response_inspector: None,
             response: None,
+            repeatable: true,
         }
     }
 }
@@ -169,6 +173,7 @@ impl Policy for TestPolicy {
                 request_inspector: self.script.request_inspector.clone(),
                 response_inspector: self.script.response_inspector.clone(),
                 response: self.script.response.clone(),
+                repeatable: self.script.repeatable,
             },
             upstream: Arc::clone(&self.script.upstream),
         })
@@ -192,6 +197,10 @@ impl Policy for TestPolicy {
 impl Permit for TestPermit {
     fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
         self.request_inspector.as_ref().map(|make| make())
+    }
+
+    fn may_be_repeated(&self) -> bool {
+        self.repeatable
     }
 
     fn response(
