@@ -51,7 +51,9 @@ impl RequestBody {
             return Self::None;
         }
         Self::Some(Box::new(RequestFlow {
-            flow: Flow::new(inner, inspector, idle),
+            // Many servers merge them into the head, which was judged without them; gRPC has none in requests, and RFC 9110
+            // §6.5.1 lets them be discarded.
+            flow: Flow::new(inner, inspector, idle).without_trailers(),
             exchange: Arc::clone(exchange),
         }))
     }

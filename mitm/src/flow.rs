@@ -30,6 +30,7 @@ pub(crate) struct Flow {
     inspector: Option<Box<dyn Inspector>>,
     released: Released,
     trailers: Option<HeaderMap>,
+    drops_trailers: bool,
     /// `inner` has ended and the inspector has released everything.
     inner_over: bool,
     idle: Duration,
@@ -47,12 +48,19 @@ impl Flow {
             inspector,
             released: Released::default(),
             trailers: None,
+            drops_trailers: false,
             inner_over: false,
             idle,
             progressed: Instant::now(),
             timer: None,
             left,
         }
+    }
+
+    /// Trailers go no further, whatever is in them.
+    pub(crate) fn without_trailers(mut self) -> Self {
+        self.drops_trailers = true;
+        self
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -106,7 +114,7 @@ impl Flow {
 
     fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Broken> {
         self.inner_over = true;
-        let trailers = trailers.map(|mut trailers| {
+        let trailers = trailers.filter(|_| !self.drops_trailers).map(|mut trailers| {
             headers::strip_trailers(&mut trailers);
             trailers
         });
