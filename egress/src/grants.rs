@@ -36,6 +36,8 @@ pub struct Grants {
 struct State {
     records: Vec<GrantRecord>,
     by_id: HashMap<GrantId, usize>,
+    /// It says more than the file does.
+    unsaved: bool,
 }
 
 /// Why there is no ledger.
@@ -116,6 +118,9 @@ impl Grants {
                 }
             }
             changed |= state.forget(table);
+            // What an earlier attempt could not save is still to be saved.
+            state.unsaved |= changed;
+            changed = state.unsaved;
         }
         if changed { self.save() } else { Ok(()) }
     }
@@ -151,6 +156,8 @@ impl Grants {
                     changed = true;
                 }
             }
+            state.unsaved |= changed;
+            changed = state.unsaved;
         }
         if changed { self.save() } else { Ok(()) }
     }
@@ -169,6 +176,7 @@ impl Grants {
                 at: now.wall,
                 cause: GrantEndCause::Used,
             });
+            state.unsaved = true;
         }
         self.save()
             .map_err(|error| SpendError::NotRecorded(grant.grant_id.clone(), error))
@@ -192,13 +200,25 @@ impl Grants {
 
     fn save(&self) -> io::Result<()> {
         let _writer = self.writer.lock();
+        let grants = {
+            let mut state = self.state.lock();
+            state.unsaved = false;
+            state.records.clone()
+        };
         let ledger = GrantLedger {
             schema_version: SCHEMA_VERSION,
-            grants: self.state.lock().records.clone(),
+            grants,
         };
-        let mut json = serde_json::to_vec_pretty(&ledger)?;
-        json.push(b'\n');
-        crate::durable::replace(&self.directory, GRANTS, &json)
+        let saved = serde_json::to_vec_pretty(&ledger)
+            .map_err(io::Error::from)
+            .and_then(|mut json| {
+                json.push(b'\n');
+                crate::durable::replace(&self.directory, GRANTS, &json)
+            });
+        if saved.is_err() {
+            self.state.lock().unsaved = true;
+        }
+        saved
     }
 }
 
@@ -217,8 +237,8 @@ impl State {
             .map(|grant| &grant.grant_id)
             .collect();
         let before = self.records.len();
-        let records = std::mem::take(self).records;
-        for record in records {
+        self.by_id.clear();
+        for record in std::mem::take(&mut self.records) {
             if record.end.is_none() || named.contains(&record.grant_id) {
                 self.insert(record);
             }

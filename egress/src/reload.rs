@@ -48,6 +48,8 @@ pub struct Reloader {
     seen: Option<Seen>,
     /// Hash of the file read last.
     last_read: Sha256Hex,
+    /// The file read last is not in force for a reason that may pass: it is tried again at every look.
+    retry: bool,
     /// An acknowledgement that could not be written yet.
     unwritten: Option<(Sha256Hex, Option<String>)>,
     /// What was last complained about, so that it is said once.
@@ -118,6 +120,7 @@ impl Reloader {
             ack,
             seen: None,
             last_read,
+            retry: false,
             unwritten: None,
             complaint: None,
         }
@@ -129,7 +132,7 @@ impl Reloader {
         self.settle_grants();
         let now = Seen::of(&self.directory.join(ROUTES));
         let unchanged = now.is_some() && now == self.seen && !now.is_some_and(|seen| seen.may_hide_another);
-        if !unchanged {
+        if !unchanged || self.retry {
             self.seen = now;
             self.read();
         }
@@ -153,13 +156,19 @@ impl Reloader {
 
     fn read(&mut self) {
         match config::routes(&self.directory) {
-            Ok(file) if file.sha256 == self.last_read => {}
+            Ok(file) if file.sha256 == self.last_read && !self.retry => {}
             Ok(file) => {
-                self.last_read = file.sha256.clone();
                 let sha256 = file.sha256.clone();
-                let error = self.apply(file).err().map(|error| error.to_string());
-                self.say(error.as_deref());
-                self.unwritten = Some((sha256, error));
+                let applied = self.apply(file);
+                let again = self.retry && sha256 == self.last_read;
+                self.retry = matches!(applied, Err(NotApplied::Grants(_)));
+                self.last_read = sha256.clone();
+                // That it failed once more was said and acknowledged the first time.
+                if !(again && self.retry) {
+                    let error = applied.err().map(|error| error.to_string());
+                    self.say(error.as_deref());
+                    self.unwritten = Some((sha256, error));
+                }
             }
             // Nothing was read, so there is no hash to acknowledge; whoever waits for one sees that it does not come.
             Err(error) => self.complain(error.to_string()),

@@ -148,4 +148,16 @@ fn a_table_whose_grants_cannot_be_noted_is_not_applied() {
     );
     fixture.reloader.look();
     assert_eq!(fixture.generation(), 1);
+    // The same bytes come into force once the reason is gone, and not without their grants on disk.
+    fixture.reloader.look();
+    assert_eq!(fixture.generation(), 1);
+    fs_err::create_dir(fixture.run.path()).unwrap();
+    fixture.reloader.look();
+    let applied = fixture.applied().unwrap();
+    assert_eq!(
+        (fixture.generation(), applied.generation, applied.error),
+        (2, 2, None)
+    );
+    let ledger = fs_err::read_to_string(fixture.run.path().join("grants.json")).unwrap();
+    assert!(ledger.contains("g-0001"), "{ledger}");
 }
