@@ -148,9 +148,6 @@ fn no_route(policy: &CompiledPolicy, line: RequestLine<'_>, why: NoRoute, git: G
 
 /// Whether a credential that egress injects stands anywhere in the head. The headers are the agent's own still.
 fn carries_credential(policy: &CompiledPolicy, asked: &Asked<'_>, headers: &HeaderMap) -> bool {
-    let fields = headers
-        .iter()
-        .flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
     let line = [asked.target, asked.method.as_str().as_bytes()];
-    policy.tripwire().finds_in_any(line.into_iter().chain(fields))
+    policy.tripwire().finds_in_any(line) || policy.tripwire().finds_in_fields(headers)
 }

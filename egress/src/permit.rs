@@ -96,10 +96,7 @@ impl Admitted {
     }
 
     fn judge_response(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Refused> {
-        if headers
-            .values()
-            .any(|value| self.tripwire.finds(value.as_bytes()))
-        {
+        if self.tripwire.finds_in_fields(headers) {
             return Err(Refused::CredentialInResponse);
         }
         let without_body =
@@ -261,11 +258,6 @@ impl Inspector for RequestBody {
             .map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest))
     }
 
-    fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), Cut> {
-        trailers_are_clean(self.tripwire.as_ref(), trailers)
-            .map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest))
-    }
-
     fn defers_head(&self) -> bool {
         self.defers_head
     }
@@ -291,13 +283,9 @@ impl Inspector for ResponseBody {
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), Cut> {
-        trailers_are_clean(Some(&self.tripwire), trailers)
-            .map_err(|_| self.verdicts.cut(&Refused::CredentialInResponse))
+        if self.tripwire.finds_in_fields(trailers) {
+            return Err(self.verdicts.cut(&Refused::CredentialInResponse));
+        }
+        Ok(())
     }
-}
-
-fn trailers_are_clean(tripwire: Option<&BodyTripwire>, trailers: &HeaderMap) -> Result<(), Tripped> {
-    let found =
-        tripwire.is_some_and(|tripwire| trailers.values().any(|value| tripwire.finds(value.as_bytes())));
-    if found { Err(Tripped) } else { Ok(()) }
 }

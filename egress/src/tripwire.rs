@@ -6,8 +6,11 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use contract::{AuthScheme, RouteTable};
+use http::HeaderMap;
 use mitm::Released;
 use secrets::known::{Builder, HeldStream, KnownValues, SHORTEST};
 use zeroize::Zeroizing;
@@ -17,6 +20,8 @@ use crate::credential::CredentialStore;
 /// The credentials of one policy.
 pub struct Tripwire {
     values: KnownValues,
+    /// The same as they look in a field's name, where every letter is a small one.
+    names: KnownValues,
     /// Values too short to be looked for in traffic; in a log line even chance is reason enough to leave a segment out.
     short: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -29,6 +34,7 @@ pub struct Tripped;
 pub struct BodyTripwire {
     stream: HeldStream,
     values: KnownValues,
+    names: KnownValues,
 }
 
 // === impl Tripwire ===
@@ -50,16 +56,21 @@ impl Tripwire {
 
     /// Looks for these values.
     pub fn of<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Self {
-        let mut builder = Builder::default();
+        let (mut builder, mut names) = (Builder::default(), Builder::default());
         let mut short = Vec::new();
         for value in values.into_iter().filter(|value| !value.is_empty()) {
             let value = Zeroizing::new(value.to_vec());
+            for form in in_names(&value) {
+                // One that is too short for names is too short by itself, or a piece of it.
+                let _ = names.add("credential", form);
+            }
             if builder.add("credential", value.clone()).is_err() {
                 short.push(value);
             }
         }
         Self {
             values: builder.build(),
+            names: names.build(),
             short,
         }
     }
@@ -72,6 +83,11 @@ impl Tripwire {
     /// Whether a credential stands in these bytes, in any form.
     pub fn finds(&self, bytes: &[u8]) -> bool {
         bytes.len() >= SHORTEST && !self.values.is_empty() && self.values.find(bytes).is_some()
+    }
+
+    /// Whether a credential stands in the name or a value of one of these fields.
+    pub fn finds_in_fields(&self, fields: &HeaderMap) -> bool {
+        finds_in_fields(&self.values, &self.names, fields)
     }
 
     /// Whether a credential stands in one of these texts. They are scanned as one stream with a NUL between them, which
@@ -105,6 +121,7 @@ impl Tripwire {
         (!self.values.is_empty()).then(|| BodyTripwire {
             stream: self.values.held_stream(),
             values: self.values.clone(),
+            names: self.names.clone(),
         })
     }
 }
@@ -132,17 +149,47 @@ impl BodyTripwire {
             .map_err(|_| Tripped)
     }
 
-    /// Whether a credential stands in these bytes, which are no part of the stream (trailers).
-    pub fn finds(&self, bytes: &[u8]) -> bool {
-        bytes.len() >= SHORTEST && self.values.find(bytes).is_some()
+    /// Whether a credential stands in these fields, which are no part of the stream (trailers).
+    pub fn finds_in_fields(&self, fields: &HeaderMap) -> bool {
+        finds_in_fields(&self.values, &self.names, fields)
     }
+}
+
+fn finds_in_fields(values: &KnownValues, names: &KnownValues, fields: &HeaderMap) -> bool {
+    let finds = |known: &KnownValues, bytes: &[u8]| bytes.len() >= SHORTEST && known.find(bytes).is_some();
+    if values.is_empty() {
+        return false;
+    }
+    fields.iter().any(|(name, value)| {
+        let name = name.as_str().as_bytes();
+        finds(values, value.as_bytes()) || finds(values, name) || finds(names, name)
+    })
+}
+
+/// A value as it stands in a field's name, which HTTP writes in small letters: itself, and its base64 at each alignment without
+/// the characters that it shares with its neighbours. (Hexadecimal and percent-encoding are known in any case.)
+fn in_names(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    let mut forms = vec![Zeroizing::new(value.to_ascii_lowercase())];
+    for before in 0..3_usize {
+        let mut text = Zeroizing::new(vec![0; before]);
+        text.extend_from_slice(value);
+        // So many characters hold bits of what comes before, and the last may hold some of what comes after.
+        let first = (before * 8).div_ceil(6);
+        let last = text.len() * 8 / 6;
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            let encoded = Zeroizing::new(engine.encode(&*text).to_ascii_lowercase());
+            if let Some(form) = encoded.as_bytes().get(first..last) {
+                forms.push(Zeroizing::new(form.to_vec()));
+            }
+        }
+    }
+    forms
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     const VALUE: &str = "sk-live/4bF+9xQ2_tZ7";
@@ -182,6 +229,32 @@ routes:
             assert!(tripwire.finds(text.as_bytes()), "{text}");
         }
         assert!(!tripwire.finds(&VALUE.as_bytes()[1..]));
+    }
+
+    #[test]
+    fn a_credential_is_known_in_a_fields_name_though_its_letters_are_small_there() {
+        let tripwire = Tripwire::of([VALUE.as_bytes()]);
+        let fields = |name: &str| {
+            let mut fields = HeaderMap::new();
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            fields.insert(name, "x".parse().unwrap());
+            fields
+        };
+        let percent: String = VALUE.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for name in [
+            percent,
+            hex::encode_upper(VALUE),
+            URL_SAFE_NO_PAD.encode(VALUE),
+            URL_SAFE_NO_PAD.encode(format!("a{VALUE}b")),
+            URL_SAFE_NO_PAD.encode(format!("ab{VALUE}cd")),
+        ] {
+            let fields = fields(&format!("x-{name}-y"));
+            assert!(tripwire.finds_in_fields(&fields), "{name}");
+            assert!(tripwire.body().unwrap().finds_in_fields(&fields), "{name}");
+        }
+        let plain = Tripwire::of([b"Live-Zk3vR8pQ2wX7tB5n".as_slice()]);
+        assert!(plain.finds_in_fields(&fields("x-Live-Zk3vR8pQ2wX7tB5n")));
+        assert!(!plain.finds_in_fields(&fields("x-live-zk3vr8pq2wx7tb5")));
     }
 
     #[test]

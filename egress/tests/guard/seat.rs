@@ -224,6 +224,10 @@ fn respond(path: &str, headers: &HeaderMap, shared: Arc<Shared>) -> Response<Bod
             *response.body_mut() = bytewise(encoded);
         }
         "echo-header" => set(&mut response, "x-debug", &credential()),
+        "echo-name" => {
+            let name = http::HeaderName::from_bytes(format!("x-{}", credential()).as_bytes()).unwrap();
+            response.headers_mut().insert(name, "x".parse().unwrap());
+        }
         "gzip" => set(&mut response, "content-encoding", "gzip"),
         "alt-svc" => set(&mut response, "alt-svc", "h3=\":443\""),
         "seat-denied" => {

@@ -46,12 +46,14 @@ async fn a_response_that_repeats_the_credential_is_cut_before_its_last_byte() {
 async fn a_response_header_that_repeats_the_credential_is_not_passed_on() {
     for way in TUNNELS {
         let bottle = Bottle::start(ROUTES);
-        let got = bottle.send(way, &get("api.example", "/echo-header")).await;
-        assert_eq!(
-            (got.status, got.denial().reason),
-            (StatusCode::FORBIDDEN, DenialReason::CredentialInResponse)
-        );
-        assert!(!format!("{got:?}").contains(TOKEN));
+        for path in ["/echo-header", "/echo-name"] {
+            let got = bottle.send(way, &get("api.example", path)).await;
+            assert_eq!(
+                (got.status, got.denial().reason),
+                (StatusCode::FORBIDDEN, DenialReason::CredentialInResponse)
+            );
+            assert!(!format!("{got:?}").to_lowercase().contains(&TOKEN.to_lowercase()));
+        }
     }
 }
 
