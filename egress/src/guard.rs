@@ -22,6 +22,7 @@ use crate::decision::{self, Asked, NotAllowed};
 use crate::event_log::{EventLog, Place};
 use crate::events::{self, Draft};
 use crate::grants::{Grants, SpendError};
+use crate::held::{Budget, HELD_IN_ALL};
 use crate::introspection;
 use crate::permit::Admitted;
 use crate::policy::CompiledPolicy;
@@ -35,6 +36,7 @@ pub struct Egress {
     policy: Arc<ArcSwap<CompiledPolicy>>,
     grants: Arc<Grants>,
     log: EventLog,
+    budget: Budget,
     /// The bottle has supervise: denials name the tool that asks.
     supervise: bool,
 }
@@ -53,6 +55,7 @@ impl Egress {
             policy,
             grants,
             log,
+            budget: Budget::new(HELD_IN_ALL),
             supervise,
         }
     }
@@ -266,6 +269,7 @@ impl Policy for Egress {
             &allowed,
             policy.tripwire().clone(),
             standing,
+            self.budget.clone(),
             self.supervise,
         )
         .with_event(self.log.clone(), place, draft);

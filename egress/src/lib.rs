@@ -24,6 +24,7 @@ pub mod git_push;
 pub mod grants;
 pub mod guard;
 pub mod hardening;
+pub mod held;
 pub mod introspection;
 pub mod overrides;
 pub mod permit;

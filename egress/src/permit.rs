@@ -16,7 +16,8 @@ use crate::answer;
 use crate::decision::Allowed;
 use crate::event_log::{EventLog, Place};
 use crate::events::Draft;
-use crate::git_push::{MAX_LFS_BATCH, only_downloads};
+use crate::git_push::only_downloads;
+use crate::held::{Budget, HeldBody};
 use crate::refused::Refused;
 use crate::standing::Standing;
 use crate::tripwire::{BodyTripwire, Tripped, Tripwire};
@@ -26,6 +27,9 @@ const HELD_WHOLE: u64 = 64 * 1024;
 
 /// By this name the seat marks its refusals.
 const SEAT: &str = "pipelock";
+
+/// An LFS batch call may be this long, bytes: a client asks for 100 objects at a time, of some 120 bytes each.
+const LONGEST_LFS_BATCH: usize = 256 * 1024;
 
 /// The permit of one request.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub struct Admitted {
     seat_answers: bool,
     body: BodyLength,
     standing: Standing,
+    budget: Budget,
     event: Option<(EventLog, Place, Draft)>,
 }
 
@@ -60,6 +65,7 @@ impl Admitted {
         allowed: &Allowed<'_>,
         tripwire: Arc<Tripwire>,
         standing: Standing,
+        budget: Budget,
         supervise: bool,
     ) -> Self {
         Self {
@@ -75,6 +81,7 @@ impl Admitted {
             seat_answers: allowed.admitting.prepared.seat_answers,
             body: head.body,
             standing,
+            budget,
             event: None,
         }
     }
@@ -116,7 +123,7 @@ impl Permit for Admitted {
         }
         let short = matches!(self.body, BodyLength::Exact(length) if length <= HELD_WHOLE);
         Some(Box::new(RequestBody {
-            held: (self.lfs_batch || short).then(Vec::new),
+            held: (self.lfs_batch || short).then(|| self.budget.body()),
             lfs_batch: self.lfs_batch,
             tripwire,
             // A body without a known length may be one side of a conversation: it must not wait.
@@ -184,7 +191,7 @@ impl Verdicts {
         let _ = self.first.set(reason);
         Denial {
             told_agent: answer::denial(
-                StatusCode::FORBIDDEN,
+                refused.status(),
                 reason,
                 Some(self.host.clone()),
                 refused.message(self.supervise),
@@ -204,7 +211,7 @@ impl Verdicts {
 /// Looks at a request's body. A short one and an LFS batch call are held until they are whole, so that an upstream never
 /// sees a part of a request that is refused.
 struct RequestBody {
-    held: Option<Vec<Bytes>>,
+    held: Option<HeldBody>,
     lfs_batch: bool,
     tripwire: Option<BodyTripwire>,
     defers_head: bool,
@@ -223,10 +230,8 @@ impl RequestBody {
     }
 
     /// Lets go of what was held, and of what the tripwire holds.
-    fn pass_rest(&mut self, held: Vec<Bytes>, released: &mut Released) -> Result<(), Tripped> {
-        for piece in held {
-            self.pass_on(piece, released)?;
-        }
+    fn pass_rest(&mut self, held: Bytes, released: &mut Released) -> Result<(), Tripped> {
+        self.pass_on(held, released)?;
         match &mut self.tripwire {
             Some(tripwire) => tripwire.finish(released),
             None => Ok(()),
@@ -240,17 +245,17 @@ impl Inspector for RequestBody {
             let passed = self.pass_on(data, released);
             return passed.map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest));
         };
-        let length = held.iter().map(Bytes::len).sum::<usize>() + data.len();
-        if self.lfs_batch && length > MAX_LFS_BATCH {
+        if self.lfs_batch && held.len() + data.len() > LONGEST_LFS_BATCH {
             return Err(self.verdicts.cut(&Refused::LfsBatchTooLong));
         }
-        held.push(data);
+        held.push(&data)
+            .map_err(|_| self.verdicts.cut(&Refused::HeldTooMuch))?;
         Ok(())
     }
 
     fn finish(&mut self, released: &mut Released) -> Result<(), Cut> {
-        let held = self.held.take().unwrap_or_default();
-        if self.lfs_batch && !only_downloads(&held.concat()) {
+        let held = self.held.take().map(HeldBody::into_bytes).unwrap_or_default();
+        if self.lfs_batch && !only_downloads(&held) {
             return Err(self.verdicts.cut(&Refused::UseGitGate));
         }
         // Nothing leaves before the last piece was looked at: a cut drops what was released here.

@@ -40,6 +40,8 @@ pub enum Refused {
     UseGitGate,
     /// an LFS batch call too long to be looked at
     LfsBatchTooLong,
+    /// too much is held already of bodies that have to be whole before they leave
+    HeldTooMuch,
     /// its one use could not be recorded
     GrantNotRecorded(GrantId),
     /// there is no place for the access event
@@ -83,8 +85,16 @@ impl Refused {
             Self::CredentialInResponse => DenialReason::CredentialInResponse,
             Self::ResponseEncoding => DenialReason::ContentEncoding,
             Self::UseGitGate => DenialReason::UseGitGate,
-            Self::LfsBatchTooLong | Self::LogTooSlow => DenialReason::LimitReached,
+            Self::LfsBatchTooLong | Self::HeldTooMuch | Self::LogTooSlow => DenialReason::LimitReached,
             Self::GrantNotRecorded(_) => DenialReason::InternalError,
+        }
+    }
+
+    /// What the agent is answered when the request is refused in the middle of its body.
+    pub fn status(&self) -> http::StatusCode {
+        match self {
+            Self::HeldTooMuch => http::StatusCode::SERVICE_UNAVAILABLE,
+            _ => http::StatusCode::FORBIDDEN,
         }
     }
 
@@ -136,7 +146,8 @@ impl Refused {
                 "the response has a Content-Encoding that egress did not ask for and cannot look into.".to_owned()
             }
             Self::UseGitGate => "git pushes and LFS uploads do not go over HTTP.".to_owned(),
-            Self::LfsBatchTooLong => "this LFS batch call is longer than 1 MiB.".to_owned(),
+            Self::LfsBatchTooLong => "this LFS batch call is longer than 256 KiB.".to_owned(),
+            Self::HeldTooMuch => "too many requests at a time wait for their bodies to be whole.".to_owned(),
             Self::GrantNotRecorded(grant) => {
                 format!("the use of the single-use grant {grant} could not be recorded, so it was not given.")
             }
@@ -168,6 +179,7 @@ impl Refused {
                  through git-gate."
             }
             Self::LfsBatchTooLong => "List fewer objects per call (lfs.transfer.batchSize).",
+            Self::HeldTooMuch => "Try again with fewer at a time.",
             Self::GrantNotRecorded(_) | Self::LogTooSlow => "Try again; if it lasts, tell the operator.",
             Self::NoRoute(_) => return None,
         };
