@@ -143,8 +143,28 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
         launch_nonce: arguments.launch_nonce.clone().map_or_else(fresh_nonce, Ok)?,
         supervise: arguments.supervise,
         way_out,
-        limits: Limits::default(),
+        limits: limits()?,
     })
+}
+
+/// As many connections as there are descriptors for.
+fn limits() -> Result<Limits, Failure> {
+    let mut limits = Limits::default();
+    let files = hardening::raise_file_limit().map_err(Failure::system("the limit on open files"))?;
+    let connections = hardening::connections_within(files, limits.connections);
+    if connections == 0 {
+        let few = format!(
+            "{files} open files are too few to serve a connection. Start egress with a higher `ulimit -n`"
+        );
+        return Err(Failure::Refused(few));
+    }
+    if connections < limits.connections {
+        tracing::warn!(
+            "{files} open files are enough for {connections} connections at a time only; raise `ulimit -n`"
+        );
+    }
+    limits.connections = connections;
+    Ok(limits)
 }
 
 /// For a guard without a launcher: nobody waits for this one, it only has to differ from the last.
