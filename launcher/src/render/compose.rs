@@ -85,6 +85,8 @@ fn egress(plan: &Plan, images: &References) -> Result<Service> {
             volume(EGRESS_DOOR, container::DOOR, false),
         ],
         read_only: true,
+        // Four for each of egress' 1024 agent connections, and room; engines without a hard limit of their own differ.
+        ulimits: BTreeMap::from([("core", 0), ("nofile", 16384)]),
         restart: "on-failure",
         ..service(
             plan,

@@ -177,6 +177,7 @@ fn the_least_bottle() {
         mem_limit: "512m"
         ulimits:
           core: 0
+          nofile: 16384
         restart: "on-failure"
         stop_signal: "SIGTERM"
         healthcheck:
