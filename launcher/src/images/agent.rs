@@ -84,6 +84,13 @@ impl Bottle {
     /// The Dockerfile's folder as a tar archive; links stay links.
     pub(super) fn context(&self) -> Result<Bytes> {
         let folder = self.dockerfile.parent().unwrap_or(&self.dockerfile);
+        if fs_err::symlink_metadata(folder.join(".dockerignore")).is_ok() {
+            return Err(Error::usage(format!(
+                "{} has a .dockerignore, which is not read here: what it keeps out would come into the image",
+                folder.display()
+            ))
+            .hinted("put the Dockerfile into a folder of its own, with just what it copies"));
+        }
         let size = size_of(folder, LARGEST_CONTEXT)?;
         if size > LARGEST_CONTEXT {
             return Err(Error::usage(format!(
@@ -195,6 +202,14 @@ mod tests {
         let error = bottle(folder.path()).context().unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
         assert!(error.to_string().contains("256 MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_keeps_something_out_is_refused_rather_than_sent_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join(".dockerignore"), ".env").unwrap();
+        let error = bottle(folder.path()).context().unwrap_err();
+        assert!(error.to_string().contains(".dockerignore"), "{error}");
     }
 
     #[test]

@@ -79,14 +79,16 @@ impl Machine {
             phases.ended("files");
             interrupts
                 .unless(self.bring_up(plan, secrets, &held, phases))
-                .await
+                .await?;
+            // A start that cannot be recorded is a failed one, too.
+            fs_err::write(held.state.ready(), "")?;
+            phases.keep(&held.state.bringup_log())?;
+            Ok(())
         };
         let outcome = brought_up.await;
         drop(images_lock);
         match outcome {
             Ok(()) => {
-                fs_err::write(held.state.ready(), "")?;
-                phases.keep(&held.state.bringup_log())?;
                 progress.done();
                 Ok(Started {
                     state: held.state,

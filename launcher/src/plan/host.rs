@@ -90,6 +90,12 @@ pub(super) fn workspace(
             "--cwd: {shown} is bottle's own; name the project's own directory"
         ));
     }
+    if mount && let Some(socket) = socket_in(&directory) {
+        return Err(format!(
+            "--mount: {} is a socket; whoever listens there could be reached past every guard. Give the agent a copy (leave out --mount), or take it away",
+            socket.display()
+        ));
+    }
     Ok(Workspace {
         guarded: if mount { guarded(&directory) } else { Vec::new() },
         directory,
@@ -99,6 +105,27 @@ pub(super) fn workspace(
             HowWorkspace::Copy
         },
     })
+}
+
+/// How many entries of a mounted directory are looked at; a repository with its dependencies has some 100,000.
+const MOST_ENTRIES: usize = 1_000_000;
+
+/// The first socket in a directory. What another program makes there later is not seen: preflight and README say so.
+fn socket_in(directory: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let mut folders = vec![directory.to_owned()];
+    let mut left = MOST_ENTRIES;
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(&folder).into_iter().flatten().flatten() {
+            left = left.checked_sub(1)?;
+            match entry.file_type() {
+                Ok(kind) if kind.is_socket() => return Some(entry.path()),
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    None
 }
 
 /// What git runs on the host, where the directory is a repository of its own.
@@ -132,7 +159,7 @@ pub(super) fn workspace_warnings(workspace: Option<&Workspace>, identity: Identi
     };
     let shown = directory.display();
     let mut warnings = vec![format!(
-        "the agent changes {shown} itself: look at what it left before you run anything there (build scripts, editor tasks, git configuration)"
+        "the agent changes {shown} itself, and what it leaves there can run code as you: before you run git, a build or an editor there, look at .git (hooks, commondir, config), build scripts and editor tasks. A copy (without --mount) has none of this"
     )];
     if identity.chown {
         warnings.push(format!(

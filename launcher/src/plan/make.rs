@@ -11,6 +11,7 @@ use crate::home::Home;
 use crate::manifest::nearest::suggestion;
 use crate::manifest::{self, AgentManifest, At, BottleManifest, Declared, ImageChoice, Manifest};
 use contract::{AgentName, EnvName};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What the operator asked for.
@@ -81,7 +82,9 @@ impl Plan {
         if claude.is_some() {
             warnings.extend(routes::every_path_of_the_model_api(&table));
         }
-        let env = variables(&bottle, runs_claude, &mut secrets, &problems);
+        let injected = table.routes().iter().filter_map(|route| route.auth.as_ref());
+        let injected: BTreeSet<&EnvName> = injected.map(|auth| &auth.token_ref).collect();
+        let env = variables(&bottle, runs_claude, &injected, &mut secrets, &problems);
         if look_at == Variables::Needed {
             problems.extend(super::Secrets::missing(&secrets, environment));
             warnings.extend(host::credentials(&secrets, &table, environment, &problems));
@@ -229,6 +232,7 @@ const CLAUDE_LOGINS: [&str; 3] = [
 fn variables(
     bottle: &Manifest<BottleManifest>,
     runs_claude: bool,
+    injected: &BTreeSet<&EnvName>,
     secrets: &mut Vec<SecretSource>,
     problems: &Problems,
 ) -> Vec<(EnvName, EnvValue)> {
@@ -245,6 +249,12 @@ fn variables(
         let value = match &entry.value.value {
             Declared::Literal(text) => {
                 variables.push((entry.name.clone(), EnvValue::Literal(text.clone())));
+                continue;
+            }
+            Declared::Host(name) if injected.contains(name) => {
+                problems.add(wanted.says(&format!(
+                    "{name} is a route's token_ref: egress puts it in, and the agent must not hold it; take it out of `env`"
+                )));
                 continue;
             }
             Declared::Host(name) => SecretValue::Host(name.clone()),

@@ -376,3 +376,28 @@ fn secrets_are_resolved_by_name_and_asked_for_once() {
         ]
     );
 }
+
+#[test]
+fn what_egress_puts_in_the_agent_must_not_hold() {
+    let bottle = "env:\n  MINE: ${TOKEN}\negress:\n  routes:\n    - host: a.example\n      auth: { scheme: Bearer, token_ref: TOKEN }\n";
+    let refusal = Host::of("image: small", bottle).set("TOKEN", "value").refusal();
+    assert!(
+        refusal.contains("bottles/dev.md:3: env.MINE: TOKEN is a route's token_ref"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_directory_with_a_socket_in_it_can_be_copied_but_not_mounted() {
+    let host = Host::of("image: small", "");
+    let work = tempfile::tempdir().unwrap();
+    fs_err::create_dir(work.path().join("deep")).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(work.path().join("deep/host.sock")).unwrap();
+    let refused = host.make(Some(work.path().to_owned()), true).unwrap_err();
+    assert!(
+        refused.messages().join("\n").contains("host.sock is a socket"),
+        "{:?}",
+        refused.messages()
+    );
+    assert!(host.make(Some(work.path().to_owned()), false).is_ok());
+}
