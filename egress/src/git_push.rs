@@ -16,9 +16,6 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
-/// The longest LFS batch call that is looked at, in bytes. Clients list 100 objects per call, about 10 KiB.
-pub const MAX_LFS_BATCH: usize = 1024 * 1024;
-
 const RECEIVE_PACK: &[u8] = b"git-receive-pack";
 
 /// A URL inside a URL inside a URL; each round costs the query's length.
