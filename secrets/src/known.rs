@@ -14,7 +14,6 @@ mod automaton;
 mod encode;
 mod form;
 mod held;
-mod reading;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,9 @@
 //! loop tests one number per byte.
 
 use super::encode::{self, Pattern};
-use super::form::{Encoding, Reading};
-use super::reading::Unescape;
+use super::form::Encoding;
 use crate::byte_table::ByteTable;
+use crate::unescape::{Undo, Unescape};
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
@@ -282,7 +282,7 @@ impl Automaton {
         for node in &self.nodes {
             used.set(node.byte, true);
         }
-        let unwrapped = Unescape::new(Reading::Unwrapped);
+        let unwrapped = Unescape::new(Undo::Unwrapped);
         let mut count = 1usize;
         for byte in 0..=u8::MAX {
             let own = used.get(byte) || unwrapped.is_special(byte) || matches!(byte, b'A'..=b'F');

@@ -3,7 +3,7 @@
 //! An encoder sees more than the value: in base64 its first byte lands on one of three positions of a group, in
 //! base32 on one of five. A pattern holds only the characters that the value alone determines, so it is found
 //! whatever stands before and after. Percent-encoding, escapes and line breaks are no patterns: any byte may or
-//! may not be written so, and [`super::reading`] undoes them instead.
+//! may not be written so, and [`crate::unescape`] undoes them instead.
 
 use super::form::Encoding;
 use zeroize::Zeroizing;

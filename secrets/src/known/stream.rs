@@ -10,8 +10,8 @@
 
 use super::automaton::{Automaton, ROOT};
 use super::form::Reading;
-use super::reading::{Seen, Unescape};
 use super::{Hit, KnownValues};
+use crate::unescape::{Seen, Undo, Unescape};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -233,10 +233,16 @@ type Report<'a> = dyn FnMut((super::automaton::Form, Reading), Range<u64>) + 'a;
 
 impl View {
     fn new(reading: Reading) -> Self {
+        let undo = match reading {
+            Reading::Plain | Reading::Percent | Reading::DoublePercent => Undo::Percent,
+            Reading::Escaped => Undo::Json,
+            Reading::Unwrapped => Undo::Unwrapped,
+            Reading::CaseFolded => Undo::Case,
+        };
         Self {
             reading,
             apart: false,
-            unescape: Unescape::new(reading),
+            unescape: Unescape::new(undo),
             track: Track::default(),
         }
     }

@@ -1,24 +1,40 @@
 //! Undoing the ways of writing that may touch any byte of a stream, one byte at a time.
 //!
-//! A [`Unescape`] is fed bytes and answers with the bytes that they stand for. It keeps at most one unfinished
+//! An [`Unescape`] is fed bytes and answers with the bytes that they stand for. It keeps at most one unfinished
 //! escape; what turns out to be none is given back as it stood. It never refuses anything: a broken escape is
 //! ordinary text.
 
-use super::form::Reading;
+use crate::normalise;
+
+/// Which ways of writing are undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undo {
+    /// percent-encoding
+    Percent,
+    /// the escapes of JSON, and the `\xHH` of JavaScript, Python and C
+    Json,
+    /// percent-encoding, escapes under any number of backslashes, HTML character references, and characters
+    /// that only look like ASCII or are not seen at all
+    Lenient,
+    /// as [`Undo::Lenient`], for ASCII alone, and white space is dropped however it is written
+    Unwrapped,
+    /// the case of hexadecimal digits
+    Case,
+}
 
 /// The longest unfinished escape: a surrogate pair, `\ud83d\ude00`.
 const LONGEST: usize = 12;
 
 /// One byte of a reading, with the raw bytes that it stands for.
 #[derive(Clone, Copy)]
-pub(super) struct Seen {
-    pub(super) byte: u8,
+pub(crate) struct Seen {
+    pub(crate) byte: u8,
     /// Offset of the first raw byte.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Offset behind the last raw byte.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// Written as itself.
-    pub(super) literal: bool,
+    pub(crate) literal: bool,
 }
 
 /// What an unfinished escape has turned out to be.
@@ -35,45 +51,45 @@ enum Verdict {
 
 /// The state of one reading of a stream.
 #[derive(Clone)]
-pub(super) struct Unescape {
-    reading: Reading,
+pub(crate) struct Unescape {
+    undo: Undo,
     open: Vec<Seen>,
 }
 
 // === impl Unescape ===
 
 impl Unescape {
-    pub(super) fn new(reading: Reading) -> Self {
+    pub(crate) fn new(undo: Undo) -> Self {
         Self {
-            reading,
+            undo,
             open: Vec::new(),
         }
     }
 
     /// Whether `byte`, with no escape open, is anything but itself in this reading.
     #[inline]
-    pub(super) fn is_special(&self, byte: u8) -> bool {
-        match self.reading {
-            Reading::Plain => false,
-            Reading::Percent | Reading::DoublePercent => byte == b'%',
-            Reading::Escaped => byte == b'\\',
-            Reading::Unwrapped => matches!(byte, b'%' | b'\\' | b'&' | b' ' | b'\t' | b'\r' | b'\n'),
-            Reading::CaseFolded => matches!(byte, b'A'..=b'F'),
+    pub(crate) fn is_special(&self, byte: u8) -> bool {
+        match self.undo {
+            Undo::Percent => byte == b'%',
+            Undo::Json => byte == b'\\',
+            Undo::Lenient => matches!(byte, b'%' | b'\\' | b'&' | 0xc2..=0xf4),
+            Undo::Unwrapped => matches!(byte, b'%' | b'\\' | b'&' | b' ' | b'\t' | b'\r' | b'\n'),
+            Undo::Case => byte.is_ascii_uppercase() && byte.is_ascii_hexdigit(),
         }
     }
 
     /// Offset of the first raw byte of the unfinished escape.
-    pub(super) fn open_since(&self) -> Option<u64> {
+    pub(crate) fn open_since(&self) -> Option<u64> {
         self.open.first().map(|seen| seen.start)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.open.clear();
     }
 
     /// Takes the next byte and hands out what it settles.
     #[inline]
-    pub(super) fn push(&mut self, seen: Seen, mut out: impl FnMut(Seen)) {
+    pub(crate) fn push(&mut self, seen: Seen, mut out: impl FnMut(Seen)) {
         if self.open.is_empty() && !self.is_special(seen.byte) {
             out(seen);
             return;
@@ -83,7 +99,7 @@ impl Unescape {
     }
 
     /// The stream is over: an unfinished escape was none.
-    pub(super) fn finish(&mut self, mut out: impl FnMut(Seen)) {
+    pub(crate) fn finish(&mut self, mut out: impl FnMut(Seen)) {
         while !self.open.is_empty() {
             out(self.open.remove(0));
             self.settle(&mut out);
@@ -125,14 +141,15 @@ impl Unescape {
         let Some(&first) = text.first() else {
             return Verdict::Literal;
         };
-        let unwrapped = self.reading == Reading::Unwrapped;
+        let collapse = matches!(self.undo, Undo::Lenient | Undo::Unwrapped);
         match first {
             _ if !self.is_special(first) => Verdict::Literal,
             b'%' => self.but_white_space(percent(text)),
             // Quoting a quoted text doubles its backslashes; however many there are, the last one counts.
-            b'\\' if unwrapped && text.get(1) == Some(&b'\\') => Verdict::Nothing,
+            b'\\' if collapse && text.get(1) == Some(&b'\\') => Verdict::Nothing,
             b'\\' => self.but_white_space(backslash(text)),
             b'&' => self.but_white_space(character_reference(text)),
+            0x80.. => look_alike(text),
             b'A'..=b'F' => Verdict::Bytes([first.to_ascii_lowercase(), 0, 0, 0], 1),
             _ => Verdict::Nothing,
         }
@@ -141,7 +158,7 @@ impl Unescape {
     /// White space is dropped however it is written, if it is dropped at all.
     fn but_white_space(&self, verdict: Verdict) -> Verdict {
         match verdict {
-            Verdict::Bytes([b' ' | b'\t' | b'\r' | b'\n', ..], 1) if self.reading == Reading::Unwrapped => {
+            Verdict::Bytes([b' ' | b'\t' | b'\r' | b'\n', ..], 1) if self.undo == Undo::Unwrapped => {
                 Verdict::Bytes([0; 4], 0)
             }
             other => other,
@@ -167,6 +184,18 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
         let digit = char::from(digit).to_digit(radix)?;
         sum.checked_mul(radix)?.checked_add(digit)
     })
+}
+
+/// A character outside ASCII that is read as one within it, or as none.
+fn look_alike(text: &[u8]) -> Verdict {
+    match std::str::from_utf8(text) {
+        Ok(text) => match text.chars().next().and_then(normalise::ascii) {
+            Some((bytes, count)) => Verdict::Bytes(bytes, count),
+            None => Verdict::Literal,
+        },
+        Err(error) if error.error_len().is_none() => Verdict::Open,
+        Err(_) => Verdict::Literal,
+    }
 }
 
 fn percent(text: &[u8]) -> Verdict {
@@ -249,8 +278,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(reading: Reading, text: &[u8]) -> Vec<u8> {
-        let mut state = Unescape::new(reading);
+    fn read(undo: Undo, text: &[u8]) -> Vec<u8> {
+        let mut state = Unescape::new(undo);
         let mut out = Vec::new();
         for (at, &byte) in (0u64..).zip(text) {
             state.push(
@@ -270,7 +299,7 @@ mod tests {
     #[test]
     fn percent_encoding_is_undone_once_and_broken_escapes_stay() {
         assert_eq!(
-            read(Reading::Percent, b"a%2Fb%2fc%252f%zz%%41%4"),
+            read(Undo::Percent, b"a%2Fb%2fc%252f%zz%%41%4"),
             b"a/b/c%2f%zz%A%4"
         );
     }
@@ -278,31 +307,44 @@ mod tests {
     #[test]
     fn json_escapes_are_undone() {
         assert_eq!(
-            read(Reading::Escaped, br#"\"a\/\u002b\\n\n\q\u00g0\x41"#),
+            read(Undo::Json, br#"\"a\/\u002b\\n\n\q\u00g0\x41"#),
             b"\"a/+\\n\n\\q\\u00g0A"
         );
-        assert_eq!(read(Reading::Escaped, br"\ud83d\ude00\u00e9"), "😀é".as_bytes());
-        assert_eq!(read(Reading::Escaped, br"\ud83dx"), br"\ud83dx");
+        assert_eq!(read(Undo::Json, br"\ud83d\ude00\u00e9"), "😀é".as_bytes());
+        assert_eq!(read(Undo::Json, br"\ud83dx"), br"\ud83dx");
     }
 
     #[test]
     fn the_unwrapped_reading_drops_white_space_in_every_writing_and_resolves_references() {
         assert_eq!(
             read(
-                Reading::Unwrapped,
+                Undo::Unwrapped,
                 b"a \r\n\tb\\nc%0D%0a&#10;\\\\\\nd\\\\/e&#43;&#x2b;&amp;&x;%41&nope"
             ),
             b"abcd/e++&&x;A&nope"
         );
     }
 
+    #[test]
+    fn the_lenient_reading_sees_through_look_alikes_and_keeps_white_space() {
+        let text = "g\u{200b}h\u{ff50}\u{43e} caf\u{e9} \u{1d5ba}\u{ad}";
+        assert_eq!(
+            read(Undo::Lenient, text.as_bytes()),
+            "ghpo caf\u{e9} a".as_bytes()
+        );
+        assert_eq!(
+            read(Undo::Lenient, b"\xd0\xff\xe2\x80A\xf4"),
+            b"\xd0\xff\xe2\x80A\xf4"
+        );
+    }
+
     proptest! {
         #[test]
         fn no_reading_panics_or_reports_a_span_that_goes_backwards(
-            text in prop::collection::vec(prop::sample::select(b"%\\&#ux;2dDc8n \nA".to_vec()), 0..60)
+            text in prop::collection::vec(prop::sample::select(b"%\\&#ux;2dDc8n \nA\xe2\x80\x8b\xd0\xb0\xf0".to_vec()), 0..60)
         ) {
-            for reading in [Reading::Percent, Reading::Escaped, Reading::Unwrapped, Reading::CaseFolded] {
-                let mut state = Unescape::new(reading);
+            for undo in [Undo::Lenient, Undo::Percent, Undo::Json, Undo::Unwrapped, Undo::Case] {
+                let mut state = Unescape::new(undo);
                 let mut last = 0;
                 let mut spans = Vec::new();
                 for (at, &byte) in (0u64..).zip(&text) {

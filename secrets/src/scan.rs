@@ -1,0 +1,34 @@
+//! The rule scanner.
+//!
+//! One pass looks for keywords; where one stands, a rule's pattern is tried. Besides, runs of characters that may
+//! be an encoding are decoded and scanned in turn, up to [`DEPTH`] deep. Everything works on streams: a whole
+//! buffer is a stream in one piece, so what is found does not depend on how the bytes arrive.
+//!
+//! Whatever is decoded counts against a budget ([`crate::Options`]). When it is used up the scan says so, and
+//! the caller must treat the content as not scanned.
+
+mod attempts;
+mod bare;
+mod budget;
+mod child;
+mod context;
+mod judge;
+mod keyword;
+mod layer;
+mod likeness;
+mod name;
+mod numbers;
+mod packed;
+pub(crate) mod radix;
+mod runs;
+mod shadow;
+mod text;
+mod words;
+
+pub(crate) use budget::Budget;
+pub(crate) use context::{Compiled, Engine, Manner, Names, Raw, Session};
+pub(crate) use keyword::Keywords;
+pub(crate) use layer::Layer;
+
+/// How deep encodings are undone within each other.
+pub(crate) const DEPTH: usize = 3;

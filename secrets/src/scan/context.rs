@@ -1,0 +1,131 @@
+//! What the parts of one scan share.
+
+use super::{Budget, Keywords};
+use crate::allow::{AllowList, Pattern};
+use crate::finding::{DecodePath, Fingerprint};
+use crate::pattern::Anchor;
+use crate::rule::{Confidence, Detector, Rule, Setting};
+use regex_automata::meta;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// A rule and its compiled patterns.
+pub(crate) struct Compiled {
+    pub(crate) rule: Rule,
+    pub(crate) names: Names,
+    pub(crate) strict: Anchor,
+    pub(crate) loose: Option<Anchor>,
+    pub(crate) around: OnceLock<Option<meta::Regex>>,
+}
+
+/// What every finding of a rule carries.
+pub(crate) struct Names {
+    pub(crate) id: Arc<str>,
+    pub(crate) description: Arc<str>,
+    /// By keyword.
+    pub(crate) prefixes: Vec<Arc<str>>,
+}
+
+/// A rule set, ready to scan.
+pub(crate) struct Engine {
+    pub(crate) keywords: Keywords,
+    pub(crate) rules: Vec<Compiled>,
+    pub(crate) detectors: Vec<(Detector, u16)>,
+    /// Rules that are tried at long runs.
+    pub(crate) at_runs: Vec<u16>,
+    pub(crate) allowed: Vec<AllowList>,
+    pub(crate) hasher: RandomState,
+}
+
+/// How one scan is to be done.
+#[derive(Clone)]
+pub(crate) struct Manner {
+    pub(crate) setting: Setting,
+    pub(crate) key: Option<Arc<[u8]>>,
+    pub(crate) path: Option<Arc<str>>,
+}
+
+/// One scan's shared state, lent to the layer that works.
+pub(crate) struct Session<'s> {
+    pub(crate) engine: &'s Engine,
+    pub(crate) manner: &'s Manner,
+    pub(crate) budget: &'s mut Budget,
+    pub(crate) found: &'s mut Vec<Raw>,
+    /// For decoding short runs.
+    pub(crate) scratch: &'s mut Vec<u8>,
+}
+
+/// A finding before its names are filled in. The span is in the coordinates of the layer that is being worked on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Raw {
+    pub(crate) rule: u16,
+    pub(crate) keyword: u16,
+    pub(crate) confidence: Confidence,
+    pub(crate) span: Range<u64>,
+    pub(crate) decoded: DecodePath,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) length: usize,
+    /// Tells secrets apart within one process.
+    pub(crate) hash: u64,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    pub(crate) fn detector(&self, wanted: Detector) -> Option<u16> {
+        self.detectors
+            .iter()
+            .find(|(detector, _)| *detector == wanted)
+            .map(|&(_, rule)| rule)
+    }
+}
+
+// === impl Session ===
+
+impl<'s> Session<'s> {
+    pub(crate) fn setting(&self) -> Setting {
+        self.manner.setting
+    }
+
+    pub(crate) fn rule(&self, rule: u16) -> Option<&'s Compiled> {
+        self.engine.rules.get(usize::from(rule))
+    }
+
+    /// Whether the rule is for the file at hand. Without a path every rule is.
+    pub(crate) fn applies(&self, rule: u16) -> bool {
+        let wanted = self.rule(rule).and_then(|compiled| compiled.rule.path.as_ref());
+        match (wanted, &self.manner.path) {
+            (Some(wanted), Some(path)) => Pattern::is_match(wanted, path.as_bytes()),
+            _ => true,
+        }
+    }
+
+    /// Tells of `secret`.
+    pub(crate) fn report(
+        &mut self,
+        (rule, keyword): (u16, u16),
+        confidence: Confidence,
+        span: Range<u64>,
+        decoded: DecodePath,
+        secret: &[u8],
+    ) {
+        let fingerprint = self
+            .manner
+            .key
+            .as_ref()
+            .and_then(|key| Fingerprint::of(key, secret));
+        let length = secret.len();
+        let hash = self.engine.hasher.hash_one(secret);
+        self.found.push(Raw {
+            rule,
+            keyword,
+            confidence,
+            span,
+            decoded,
+            fingerprint,
+            length,
+            hash,
+        });
+    }
+}

@@ -1,0 +1,210 @@
+//! One layer of text: what was given, or what an encoding in it decodes to.
+//!
+//! A layer is pushed bytes and keeps those that it still needs: what a try under way has read, and some context
+//! before. Each detector remembers by offset how far it has settled, so it does not matter where chunks end.
+
+use super::attempts::Attempts;
+use super::bare::Bare;
+use super::keyword::{StateID, Trigger};
+use super::numbers::Numbers;
+use super::packed::Packed;
+use super::radix::Radix;
+use super::runs::Runs;
+use super::shadow::{Reading, Shadow};
+use super::text::Text;
+use super::words::Words;
+use super::{Session, context::Engine};
+use crate::finding::DecodePath;
+
+/// Bytes before the position that are always kept: what a value is looked back from over its name, what an
+/// escape's neighbourhood begins with, and what a wide character's does.
+const CONTEXT: u64 = 320;
+
+/// A finding may begin so much before the place where it was noticed: an account number before its digits.
+const NAMES: u64 = 32;
+
+/// A layer's state.
+pub(crate) struct Layer {
+    path: DecodePath,
+    kept: Vec<u8>,
+    base: u64,
+    position: u64,
+    keywords: StateID,
+    attempts: Attempts,
+    bare: Bare,
+    numbers: Numbers,
+    words: Words,
+    runs: [Runs; 4],
+    shadows: [Shadow; 2],
+    packed: Packed,
+}
+
+// === impl Layer ===
+
+impl Layer {
+    pub(crate) fn new(engine: &Engine, path: DecodePath) -> Self {
+        Self {
+            path,
+            kept: Vec::new(),
+            base: 0,
+            position: 0,
+            keywords: engine.keywords.start(),
+            attempts: Attempts::default(),
+            bare: Bare::default(),
+            numbers: Numbers::default(),
+            words: Words::default(),
+            runs: [Radix::Base64, Radix::Hex, Radix::HexPairs, Radix::Base32].map(Runs::new),
+            shadows: [Shadow::new(Reading::Unescaped), Shadow::new(Reading::Narrow)],
+            packed: Packed::default(),
+        }
+    }
+
+    /// How many bytes were pushed.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Scans the next bytes; `over` says that none follow.
+    pub(crate) fn push(&mut self, session: &mut Session<'_>, bytes: &[u8], over: bool) {
+        let mut kept = std::mem::take(&mut self.kept);
+        let fresh = kept.len();
+        let text = if kept.is_empty() {
+            bytes
+        } else {
+            kept.extend_from_slice(bytes);
+            &kept
+        };
+        let text = Text {
+            bytes: text,
+            base: self.base,
+            fresh,
+            over,
+        };
+        self.position = text.end();
+        self.scan(session, text);
+        let keep = text.index(self.needed_from());
+        self.base = text.offset(keep);
+        self.kept = if fresh == 0 {
+            bytes.get(keep..).unwrap_or_default().to_vec()
+        } else {
+            kept.drain(..keep);
+            kept
+        };
+    }
+
+    fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>) {
+        self.attempts.go_on(session, text, self.path);
+        let mut at = text.fresh;
+        let engine = session.engine;
+        while let Some(count) = engine.keywords.next(&mut self.keywords, text.from(at)) {
+            at += count;
+            for (length, trigger) in engine.keywords.hits(self.keywords) {
+                let start = at.saturating_sub(length);
+                match trigger {
+                    Trigger::Rule { rule, keyword } => {
+                        self.attempts
+                            .begin(session, text, self.path, (rule, keyword), start..at);
+                    }
+                    Trigger::Escape => self.unescaped().touch(text.offset(start)),
+                    Trigger::Wide => self.narrow().touch(text.offset(start)),
+                    Trigger::Compressed(container) => {
+                        self.packed.begin(container, text.offset(start)..text.offset(at))
+                    }
+                }
+            }
+            if session.budget.is_exceeded() {
+                return;
+            }
+        }
+        self.bare.scan(session, text, self.path, &mut self.attempts);
+        self.numbers.scan(session, text, self.path);
+        self.words.scan(session, text, self.path);
+        for runs in &mut self.runs {
+            runs.scan(session, text, self.path);
+        }
+        self.packed.scan(session, text, self.path);
+        // Last: what they see again was told before.
+        for shadow in &mut self.shadows {
+            shadow.scan(session, text, self.path);
+        }
+    }
+
+    fn unescaped(&mut self) -> &mut Shadow {
+        let [unescaped, _] = &mut self.shadows;
+        unescaped
+    }
+
+    fn narrow(&mut self) -> &mut Shadow {
+        let [_, narrow] = &mut self.shadows;
+        narrow
+    }
+
+    /// From where bytes are still needed.
+    pub(crate) fn needed_from(&self) -> u64 {
+        self.unsettled_from().saturating_sub(CONTEXT)
+    }
+
+    /// From where bytes are to be looked at again.
+    fn unsettled_from(&self) -> u64 {
+        let own = [
+            self.attempts.needed_from(),
+            self.bare.needed_from(),
+            self.numbers.needed_from(),
+            self.words.needed_from(),
+            self.packed.needed_from(),
+        ];
+        let runs = self.runs.iter().map(Runs::needed_from);
+        let shadows = self.shadows.iter().map(Shadow::needed_from);
+        own.into_iter()
+            .chain(runs)
+            .chain(shadows)
+            .flatten()
+            .fold(self.position, u64::min)
+    }
+
+    /// From where bytes must not leave: they may be part of a secret whose end was not seen.
+    pub(crate) fn hold_from(&self) -> u64 {
+        let own = [
+            self.attempts.hold_from(),
+            self.numbers.hold_from(),
+            self.words.hold_from(),
+        ];
+        let runs = self.runs.iter().map(Runs::hold_from);
+        let shadows = self.shadows.iter().map(Shadow::hold_from);
+        let all = own
+            .into_iter()
+            .chain(runs)
+            .chain(shadows)
+            .chain([self.packed.hold_from()]);
+        all.flatten().fold(self.position, u64::min)
+    }
+
+    /// Where a finding that is yet to be told may begin at the earliest.
+    pub(crate) fn earliest(&self) -> u64 {
+        let runs = self.runs.iter().map(Runs::earliest);
+        let shadows = self.shadows.iter().map(Shadow::earliest);
+        let begun = runs
+            .chain(shadows)
+            .chain([self.words.earliest(), self.packed.earliest()]);
+        begun
+            .flatten()
+            .fold(self.unsettled_from(), u64::min)
+            .saturating_sub(NAMES)
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.hold_from() == self.position && self.runs.iter().all(Runs::is_idle) && self.packed.is_idle()
+    }
+
+    /// Whether `text`, all of a layer, can hold anything that a layer would look at. Far cheaper than one.
+    pub(crate) fn is_worth_it(engine: &Engine, text: &[u8]) -> bool {
+        engine.keywords.any(text)
+            || Bare::is_worth_it(text)
+            || Numbers::is_worth_it(text)
+            || Words::is_worth_it(text)
+            || [Radix::Base64, Radix::Hex, Radix::HexPairs, Radix::Base32]
+                .iter()
+                .any(|&radix| Runs::is_worth_it(radix, text))
+    }
+}

@@ -1,0 +1,254 @@
+//! Texts that write bytes as digits: base64, base32, hexadecimal.
+//!
+//! A [`Digits`] is fed characters and appends the bytes that are complete. Characters outside the alphabet do
+//! not come here; an `=` ends a text.
+
+use crate::byte_table::ByteTable;
+
+/// How bytes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Radix {
+    /// six bits a character, `+` and `-`, `/` and `_` being the same
+    Base64,
+    /// five bits a character
+    Base32,
+    /// four bits a character
+    Hex,
+    /// four bits a character, in pairs with something between them
+    HexPairs,
+}
+
+/// No digit.
+const NONE: u8 = 0xff;
+/// A character that may stand between the pairs of [`Radix::HexPairs`].
+const BETWEEN: u8 = 0xfe;
+/// The `x` of `0x`.
+const MARK: u8 = 0xfd;
+/// What a pair that is none decodes to: it fits no secret.
+const BROKEN: u8 = 0xff;
+
+const fn table(ranges: &[(u8, u8, u8)]) -> ByteTable<u8> {
+    let mut table = ByteTable::new(NONE);
+    let mut rest = ranges;
+    while let [(first, last, value), tail @ ..] = rest {
+        let mut byte = *first;
+        while byte <= *last {
+            let step = if *value >= MARK { 0 } else { byte - *first };
+            table.set(byte, *value + step);
+            byte += 1;
+        }
+        rest = tail;
+    }
+    table
+}
+
+static BASE64: ByteTable<u8> = table(&[
+    (b'A', b'Z', 0),
+    (b'a', b'z', 26),
+    (b'0', b'9', 52),
+    (b'+', b'+', 62),
+    (b'-', b'-', 62),
+    (b'/', b'/', 63),
+    (b'_', b'_', 63),
+]);
+static BASE32: ByteTable<u8> = table(&[(b'A', b'Z', 0), (b'2', b'7', 26)]);
+static HEX: ByteTable<u8> = table(&[(b'0', b'9', 0), (b'a', b'f', 10), (b'A', b'F', 10)]);
+static HEX_PAIRS: ByteTable<u8> = table(&[
+    (b'0', b'9', 0),
+    (b'a', b'f', 10),
+    (b'A', b'F', 10),
+    (b'-', b'-', BETWEEN),
+    (b':', b':', BETWEEN),
+    (b' ', b' ', BETWEEN),
+    (b',', b',', BETWEEN),
+    (b'.', b'.', BETWEEN),
+    (b'x', b'x', MARK),
+    (b'X', b'X', MARK),
+]);
+
+// === impl Radix ===
+
+impl Radix {
+    fn digits(self) -> &'static ByteTable<u8> {
+        match self {
+            Self::Base64 => &BASE64,
+            Self::Base32 => &BASE32,
+            Self::Hex => &HEX,
+            Self::HexPairs => &HEX_PAIRS,
+        }
+    }
+
+    /// Whether `byte` can be part of such a text.
+    #[inline]
+    pub(crate) fn has(self, byte: u8) -> bool {
+        self.digits().get(byte) != NONE
+    }
+
+    /// The shortest run of such characters that is decoded: 12 to 15 bytes.
+    pub(crate) fn shortest(self) -> usize {
+        match self {
+            Self::Base64 => 20,
+            Self::Base32 | Self::Hex => 24,
+            Self::HexPairs => 35,
+        }
+    }
+
+    /// Characters and the bytes that they make.
+    pub(crate) fn ratio(self) -> (u64, u64) {
+        match self {
+            Self::Base64 => (4, 3),
+            Self::Base32 => (8, 5),
+            Self::Hex => (2, 1),
+            // Each pair is told where it begins.
+            Self::HexPairs => (2, 1),
+        }
+    }
+}
+
+/// The state of one text.
+#[derive(Clone)]
+pub(crate) struct Digits {
+    radix: Radix,
+    bits: u32,
+    count: u32,
+}
+
+// === impl Digits ===
+
+impl Digits {
+    pub(crate) fn new(radix: Radix) -> Self {
+        Self {
+            radix,
+            bits: 0,
+            count: 0,
+        }
+    }
+
+    pub(crate) fn radix(&self) -> Radix {
+        self.radix
+    }
+
+    /// In base64, the bytes and the characters since the last whole group. `bytes_so_far` came out.
+    pub(crate) fn in_group(&self, bytes_so_far: u64) -> (u64, u64) {
+        let bytes = bytes_so_far % 3;
+        (bytes, (bytes * 8 + u64::from(self.count)) / 6)
+    }
+
+    /// Appends the bytes that `text` completes to `out`.
+    pub(crate) fn push(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        match self.radix {
+            Radix::Base64 => self.base64(text, out),
+            Radix::Base32 => self.each(text, 5, out),
+            Radix::Hex => self.each(text, 4, out),
+            Radix::HexPairs => self.pairs(text, out),
+        }
+    }
+
+    fn base64(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
+        // Up to a group's start, then whole groups, then the rest.
+        while self.count != 0
+            && let Some((first, rest)) = text.split_first()
+        {
+            self.each(std::slice::from_ref(first), 6, out);
+            text = rest;
+        }
+        let (groups, rest) = text.as_chunks::<4>();
+        out.reserve(groups.len() * 3);
+        for &[a, b, c, d] in groups {
+            let [a, b, c, d] = [a, b, c, d].map(|byte| u32::from(BASE64.get(byte)));
+            let [_, first, second, third] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
+            out.extend_from_slice(&[first, second, third]);
+        }
+        self.each(rest, 6, out);
+    }
+
+    fn each(&mut self, text: &[u8], width: u32, out: &mut Vec<u8>) {
+        let digits = self.radix.digits();
+        for &byte in text {
+            self.bits = self.bits << width | u32::from(digits.get(byte));
+            self.count += width;
+            if self.count >= 8 {
+                self.count -= 8;
+                out.push((self.bits >> self.count & 0xff) as u8);
+            }
+        }
+    }
+
+    /// `count` is the number of digits since the last separator.
+    fn pairs(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        for &byte in text {
+            match (HEX_PAIRS.get(byte), self.count) {
+                (BETWEEN, 1) => {
+                    out.push(BROKEN);
+                    self.count = 0;
+                }
+                (BETWEEN, _) => self.count = 0,
+                (MARK, 1) if self.bits & 0xf == 0 => self.count = 0,
+                (digit @ 0..16, 0) => (self.bits, self.count) = (u32::from(digit), 1),
+                (digit @ 0..16, 1) => {
+                    self.count = 2;
+                    out.push((self.bits << 4) as u8 | digit);
+                }
+                // A third digit: the bytes are not written in pairs.
+                (_, count) => {
+                    out.push(BROKEN);
+                    self.count = count.max(2);
+                }
+            }
+        }
+    }
+}
+
+/// The bytes of a whole base32 text.
+pub(crate) fn base32(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    text.iter()
+        .all(|&byte| Radix::Base32.has(byte))
+        .then(|| Digits::new(Radix::Base32).push(text, &mut out))?;
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use proptest::prelude::*;
+
+    fn decode(radix: Radix, text: &[u8], size: usize) -> Vec<u8> {
+        let (mut digits, mut out) = (Digits::new(radix), Vec::new());
+        for chunk in text.chunks(size) {
+            digits.push(chunk, &mut out);
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_whatever_the_chunks(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            size in 1usize..20,
+        ) {
+            let base64 = base64::engine::general_purpose::STANDARD_NO_PAD.encode(&bytes);
+            prop_assert_eq!(&decode(Radix::Base64, base64.as_bytes(), size), &bytes);
+            let url = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes);
+            prop_assert_eq!(&decode(Radix::Base64, url.as_bytes(), size), &bytes);
+            prop_assert_eq!(&decode(Radix::Hex, hex::encode(&bytes).as_bytes(), size), &bytes);
+            let pairs: Vec<String> = bytes.iter().map(|b| format!("0x{b:02X}")).collect();
+            prop_assert_eq!(&decode(Radix::HexPairs, pairs.join(", ").as_bytes(), size), &bytes);
+            let pairs: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            prop_assert_eq!(&decode(Radix::HexPairs, pairs.join("-").as_bytes(), size), &bytes);
+        }
+    }
+
+    #[test]
+    fn base32_is_rfc_4648_s() {
+        assert_eq!(base32(b"MZXW6YTBOI").as_deref(), Some(&b"foobar"[..]));
+        assert_eq!(base32(b"mz"), None);
+    }
+
+    #[test]
+    fn digits_that_are_not_in_pairs_decode_to_what_fits_nothing() {
+        assert_eq!(decode(Radix::HexPairs, b"41:4:42", 9), [0x41, BROKEN, 0x42]);
+        assert_eq!(decode(Radix::HexPairs, b"411:42", 9), [0x41, BROKEN, 0x42]);
+    }
+}

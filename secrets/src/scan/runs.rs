@@ -1,0 +1,288 @@
+//! Runs of characters that may be bytes written as digits: found, decoded, scanned.
+//!
+//! A run that is there whole and short is decoded on the side first, and only scanned as a layer when something
+//! in it asks for it: nearly every long identifier is a run, and nearly none holds anything. A run that reaches
+//! the end of what has arrived is decoded as it comes.
+//!
+//! base64 has `/` in its alphabet, and paths have it between their parts, so a text that begins behind a slash is
+//! decoded from there too, unless that gives the same groups. base64 in lines is read on over the line break.
+
+use super::child::Child;
+use super::radix::{Digits, Radix};
+use super::text::{Text, find_run, run_end};
+use super::{Layer, Session};
+use crate::finding::{DecodePath, Decoding};
+
+/// A whole run of at most so many characters is looked through before it is scanned as a layer.
+const SHORT: usize = 4096;
+/// A line of this length or more may be a text's that goes on in the next line: encoders wrap at 64 or 76.
+const LINE: u64 = 60;
+/// How many characters a run's base64 texts can be apart modulo the group of four.
+const GROUPS: u64 = 4;
+
+/// The runs of one radix in a layer.
+pub(crate) struct Runs {
+    radix: Radix,
+    /// Everything before is settled.
+    resume: u64,
+    open: Option<Open>,
+}
+
+/// A run whose end has not come.
+struct Open {
+    start: u64,
+    /// Where its current line starts.
+    line: u64,
+    /// Characters that line breaks took, modulo the group.
+    skipped: u64,
+    texts: Vec<(u64, Digits, Child)>,
+}
+
+/// What stands at the end of a run.
+enum Break {
+    /// The run goes on behind so many bytes.
+    Line(usize),
+    /// More bytes decide.
+    Open,
+    End,
+}
+
+// === impl Runs ===
+
+impl Runs {
+    pub(crate) fn new(radix: Radix) -> Self {
+        Self {
+            radix,
+            resume: 0,
+            open: None,
+        }
+    }
+
+    /// Whether `text` has a run that would be decoded.
+    pub(crate) fn is_worth_it(radix: Radix, text: &[u8]) -> bool {
+        find_run(text, 0, radix.shortest(), |byte| radix.has(byte)).is_ok()
+    }
+
+    pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
+        let decoding = match self.radix {
+            Radix::Base64 => Decoding::Base64,
+            Radix::Base32 => Decoding::Base32,
+            Radix::Hex | Radix::HexPairs => Decoding::Hex,
+        };
+        let Some(path) = path.and(decoding) else {
+            self.resume = text.end();
+            return;
+        };
+        let radix = self.radix;
+        loop {
+            if self.open.is_some() {
+                if !self.follow(session, text, path) {
+                    return;
+                }
+                continue;
+            }
+            let at = text.index(self.resume);
+            match find_run(text.bytes, at, radix.shortest(), |byte| radix.has(byte)) {
+                Err(start) => {
+                    self.resume = text.offset(start);
+                    return;
+                }
+                Ok(start) => {
+                    let end = run_end(text.bytes, start, |byte| radix.has(byte));
+                    let whole = end < text.len() || text.over;
+                    let run = text.slice(start..end);
+                    let alone = !matches!(
+                        self.line_break(text, end, text.offset(start)),
+                        Break::Line(_) | Break::Open
+                    );
+                    if whole && alone && run.len() <= SHORT && !self.is_promising(session, run) {
+                        self.resume = text.offset(end);
+                    } else {
+                        let start = text.offset(start);
+                        self.open = Some(Open {
+                            start,
+                            line: start,
+                            skipped: 0,
+                            texts: Vec::new(),
+                        });
+                        self.resume = start;
+                    }
+                }
+            }
+            if session.budget.is_exceeded() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a whole short run decodes to anything that a layer would look at.
+    fn is_promising(&self, session: &mut Session<'_>, run: &[u8]) -> bool {
+        let mut scratch = std::mem::take(session.scratch);
+        let mut groups = Groups::default();
+        let mut promising = false;
+        for start in self.starts(run, 0).filter(|&start| groups.is_new(start as u64)) {
+            scratch.clear();
+            Digits::new(self.radix).push(run.get(start..).unwrap_or_default(), &mut scratch);
+            promising = promising || Layer::is_worth_it(session.engine, &scratch);
+        }
+        *session.scratch = scratch;
+        promising
+    }
+
+    /// Where texts begin in `run`, `at` bytes of which belong to what came before.
+    fn starts<'a>(&self, run: &'a [u8], at: usize) -> impl Iterator<Item = usize> + use<'a> {
+        let slashes = self.radix == Radix::Base64;
+        let first = (at == 0).then_some(0);
+        let others = run
+            .iter()
+            .enumerate()
+            .filter(move |&(_, &byte)| slashes && byte == b'/')
+            .map(|(at, _)| at + 1);
+        first.into_iter().chain(others)
+    }
+
+    /// Decodes what has come of the open run; `false` when there is no more.
+    fn follow(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) -> bool {
+        let radix = self.radix;
+        let Some(mut open) = self.open.take() else {
+            return true;
+        };
+        let at = text.index(self.resume);
+        let end = run_end(text.bytes, at, |byte| radix.has(byte));
+        let run = text.slice(at..end);
+        let offset = text.offset(at);
+        let before = usize::from(offset > open.start);
+        for start in self.starts(run, before) {
+            let group = (offset + start as u64 - open.skipped) % GROUPS;
+            if open.texts.iter().all(|(other, ..)| other % GROUPS != group) {
+                let child = Child::new(session, path, radix.ratio());
+                let mut new = (group, Digits::new(radix), child);
+                // It joins the others behind this run's part.
+                feed(
+                    session,
+                    &mut new,
+                    run.get(start..).unwrap_or_default(),
+                    offset + start as u64,
+                );
+                open.texts.push((GROUPS + group, new.1, new.2));
+            }
+        }
+        for one in &mut open.texts {
+            match one.0.checked_sub(GROUPS) {
+                Some(group) => one.0 = group,
+                None => feed(session, one, run, offset),
+            }
+        }
+        self.resume = text.offset(end);
+        if end == text.len() && !text.over {
+            self.open = Some(open);
+            return false;
+        }
+        match self.line_break(text, end, open.line) {
+            Break::Line(length) => {
+                self.resume = text.offset(end + length);
+                open.line = self.resume;
+                open.skipped += length as u64;
+                for (_, digits, child) in &mut open.texts {
+                    let (bytes, characters) = digits.in_group(child.position());
+                    child.jump(child.position() - bytes, self.resume - characters, self.resume);
+                }
+                self.open = Some(open);
+                true
+            }
+            Break::Open => {
+                self.open = Some(open);
+                false
+            }
+            Break::End => {
+                for (_, _, child) in &mut open.texts {
+                    child.finish(session);
+                }
+                true
+            }
+        }
+    }
+
+    /// Whether a run that ends at `end` goes on in the next line: only base64 does, and only behind a full line.
+    fn line_break(&self, text: Text<'_>, end: usize, line: u64) -> Break {
+        if self.radix != Radix::Base64 || text.offset(end).saturating_sub(line) < LINE {
+            return Break::End;
+        }
+        let rest = text.from(end);
+        let breaks: [&[u8]; 5] = [b"\r\n", b"\n", b"\\r\\n", b"\\n", b"\n "];
+        for line_end in breaks {
+            match rest.split_at_checked(line_end.len()) {
+                Some((head, tail)) if head == line_end => match tail.first() {
+                    Some(&byte) if self.radix.has(byte) => return Break::Line(line_end.len()),
+                    None if !text.over => return Break::Open,
+                    _ => {}
+                },
+                None if !text.over && line_end.starts_with(rest) => return Break::Open,
+                _ => {}
+            }
+        }
+        Break::End
+    }
+
+    pub(crate) fn needed_from(&self) -> Option<u64> {
+        Some(self.resume)
+    }
+
+    pub(crate) fn hold_from(&self) -> Option<u64> {
+        self.open
+            .iter()
+            .flat_map(|open| &open.texts)
+            .filter_map(|(_, _, child)| child.hold_from())
+            .min()
+    }
+
+    pub(crate) fn earliest(&self) -> Option<u64> {
+        self.open
+            .iter()
+            .flat_map(|open| &open.texts)
+            .map(|(_, _, child)| child.earliest())
+            .min()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_none()
+    }
+}
+
+fn feed(session: &mut Session<'_>, (_, digits, child): &mut (u64, Digits, Child), run: &[u8], offset: u64) {
+    /// Decoded at once.
+    const PIECE: usize = 4096;
+    let mut bytes = std::mem::take(session.scratch);
+    let mut at = offset;
+    for piece in run.chunks(PIECE) {
+        bytes.clear();
+        let until = at + piece.len() as u64;
+        if digits.radix() == Radix::HexPairs {
+            // What is between the pairs may be of any length: where each begins is told.
+            let mut points = Vec::new();
+            for (character, at) in piece.iter().zip(at..) {
+                digits.push(std::slice::from_ref(character), &mut bytes);
+                if bytes.len() > points.len() {
+                    points.push((points.len() as u64, at.saturating_sub(1)));
+                }
+            }
+            child.push_mapped(session, &bytes, points.into_iter(), until);
+        } else {
+            digits.push(piece, &mut bytes);
+            child.push(session, &bytes, at..until);
+        }
+        at = until;
+    }
+    *session.scratch = bytes;
+}
+
+/// The groups of four that were decoded already.
+#[derive(Default)]
+struct Groups([bool; GROUPS as usize]);
+
+impl Groups {
+    fn is_new(&mut self, start: u64) -> bool {
+        let slot = self.0.get_mut((start % GROUPS) as usize);
+        slot.is_some_and(|slot| !std::mem::replace(slot, true))
+    }
+}

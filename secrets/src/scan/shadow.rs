@@ -1,0 +1,228 @@
+//! A second reading of the neighbourhood of escapes.
+//!
+//! Where an escape stands, the text around it is scanned again with all escapes undone: a little of what is
+//! before, for the names and beginnings that stand there, and what is behind, as long as more escapes come or
+//! something is under way. Text without escapes is read once.
+
+use super::Session;
+use super::child::Child;
+use super::text::Text;
+use crate::finding::{DecodePath, Decoding};
+use crate::unescape::{Seen, Undo, Unescape};
+
+/// Bytes before an escape and behind it that are read with it.
+const BEFORE: u64 = 128;
+const BEHIND: u64 = 256;
+/// How much further is read while something is under way.
+const STEP: u64 = 64;
+/// The longest text that makes a neighbourhood, and some: a touch is known when so much behind it has come.
+const TRIGGER: u64 = 32;
+
+/// How the neighbourhood is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// escapes and look-alikes undone
+    Unescaped,
+    /// without the NULs of UTF-16
+    Narrow,
+}
+
+/// The second reading of a layer.
+pub(crate) struct Shadow {
+    reading: Reading,
+    /// What is to be read, ascending and apart.
+    stretches: Vec<Stretch>,
+    open: Option<Open>,
+}
+
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: u64,
+    /// Where the first escape is.
+    escape: u64,
+    end: u64,
+}
+
+struct Open {
+    child: Child,
+    unescape: Unescape,
+    /// The last byte, for [`Reading::Narrow`].
+    last: u8,
+    read: u64,
+    escape: u64,
+}
+
+// === impl Shadow ===
+
+impl Shadow {
+    pub(crate) fn new(reading: Reading) -> Self {
+        Self {
+            reading,
+            stretches: Vec::new(),
+            open: None,
+        }
+    }
+
+    /// There is an escape at `offset`.
+    pub(crate) fn touch(&mut self, offset: u64) {
+        let (start, end) = (offset.saturating_sub(BEFORE), offset + BEHIND);
+        match self.stretches.last_mut() {
+            Some(last) if start <= last.end => last.end = last.end.max(end),
+            _ => self.stretches.push(Stretch {
+                start,
+                escape: offset,
+                end,
+            }),
+        }
+    }
+
+    pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
+        let decoding = match self.reading {
+            Reading::Unescaped => Decoding::Escapes,
+            Reading::Narrow => Decoding::Wide,
+        };
+        let Some(path) = path.and(decoding) else {
+            self.stretches.clear();
+            return;
+        };
+        while let Some(&Stretch { start, escape, end }) = self.stretches.first() {
+            let mut open = self.open.take().unwrap_or_else(|| Open {
+                child: Child::new(session, path, (1, 1)),
+                unescape: Unescape::new(Undo::Lenient),
+                last: 0,
+                read: start,
+                escape,
+            });
+            let until = end.min(text.end());
+            open.read(
+                session,
+                self.reading,
+                text.slice(text.index(open.read)..text.index(until)),
+                until,
+            );
+            if session.budget.is_exceeded() {
+                self.stretches.clear();
+                return;
+            }
+            if until < end && !text.over {
+                self.open = Some(open);
+                return;
+            }
+            if !text.over && !open.is_idle() {
+                self.open = Some(open);
+                self.lengthen(end + STEP);
+                continue;
+            }
+            // Whether more escapes join this stretch is known when nothing that would can still come.
+            if !text.over && text.end() < end + BEFORE + TRIGGER {
+                self.open = Some(open);
+                return;
+            }
+            open.finish(session);
+            self.stretches.remove(0);
+        }
+    }
+
+    /// Moves the end of the first stretch, over the next one if need be.
+    fn lengthen(&mut self, mut end: u64) {
+        while let Some(next) = self.stretches.get(1)
+            && next.start <= end
+        {
+            end = end.max(next.end);
+            self.stretches.remove(1);
+        }
+        if let Some(first) = self.stretches.first_mut() {
+            first.end = end;
+        }
+    }
+
+    pub(crate) fn needed_from(&self) -> Option<u64> {
+        let next = self.stretches.first().map(|stretch| stretch.start);
+        self.open.as_ref().map(|open| open.read).or(next)
+    }
+
+    pub(crate) fn earliest(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.child.earliest())
+    }
+
+    pub(crate) fn hold_from(&self) -> Option<u64> {
+        let open = self.open.as_ref()?;
+        open.child
+            .hold_from()
+            .into_iter()
+            .chain(open.unescape.open_since())
+            .min()
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn read(&mut self, session: &mut Session<'_>, reading: Reading, raw: &[u8], until: u64) {
+        let mut decoded = Decoded::default();
+        for (offset, &byte) in (self.read..).zip(raw) {
+            let seen = Seen {
+                byte,
+                start: offset,
+                end: offset + 1,
+                literal: true,
+            };
+            match reading {
+                Reading::Unescaped => self.unescape.push(seen, |seen| decoded.push(seen)),
+                Reading::Narrow => {
+                    // One NUL behind a character belongs to it.
+                    if byte != 0 || self.last == 0 {
+                        decoded.push(seen);
+                    }
+                    self.last = byte;
+                }
+            }
+        }
+        self.read = until.max(self.read);
+        self.push(session, decoded);
+    }
+
+    /// What ends before the first escape was for the first reading to find: told now, it would be told late.
+    fn push(&mut self, session: &mut Session<'_>, decoded: Decoded) {
+        let before = session.found.len();
+        let points = decoded.points.into_iter();
+        self.child.push_mapped(session, &decoded.bytes, points, self.read);
+        let mut index = 0;
+        session.found.retain(|raw| {
+            index += 1;
+            index <= before || raw.span.end > self.escape || raw.decoded.has_container()
+        });
+    }
+
+    fn is_idle(&self) -> bool {
+        self.unescape.open_since().is_none() && self.child.is_idle()
+    }
+
+    fn finish(&mut self, session: &mut Session<'_>) {
+        let mut decoded = Decoded::default();
+        self.unescape.finish(|seen| decoded.push(seen));
+        self.push(session, decoded);
+        self.child.finish(session);
+    }
+}
+
+/// Decoded bytes, and where those that do not follow the one before begin.
+#[derive(Default)]
+struct Decoded {
+    bytes: Vec<u8>,
+    points: Vec<(u64, u64)>,
+    expected: Option<u64>,
+}
+
+impl Decoded {
+    fn push(&mut self, seen: Seen) {
+        if self.expected != Some(seen.start) {
+            self.points.push((self.bytes.len() as u64, seen.start));
+        }
+        self.bytes.push(seen.byte);
+        if seen.end != seen.start + 1 {
+            self.points.push((self.bytes.len() as u64, seen.end));
+        }
+        self.expected = Some(seen.end);
+    }
+}

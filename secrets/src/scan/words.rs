@@ -1,0 +1,150 @@
+//! Recovery phrases: twelve or more words of the BIP-39 list with a right checksum.
+//!
+//! The list is made of ordinary words, so an ordinary text has some in a row. A phrase has twelve, fifteen,
+//! eighteen, twenty-one or twenty-four with nothing but separators between; most of them differ; and the last
+//! carries a checksum. Prose fails on its short words, its punctuation and its capitals long before.
+
+use super::Session;
+use super::text::{Text, find_run, run_end};
+use crate::finding::DecodePath;
+use crate::rule::Detector;
+use bip39::{Language, Mnemonic};
+use std::collections::HashSet;
+
+/// Twelve words of three letters with a separator between.
+const SHORTEST: usize = 47;
+/// A phrase that began is held from this word on.
+const HELD: usize = 4;
+const LENGTHS: [usize; 5] = [24, 21, 18, 15, 12];
+
+/// How far a layer is settled, and the words of the list that came last.
+#[derive(Default)]
+pub(crate) struct Words {
+    resume: u64,
+    within: bool,
+    streak: Vec<(u64, &'static str)>,
+}
+
+fn is_part(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || b" \t\r\n,;\"'+_-".contains(&byte)
+}
+
+// === impl Words ===
+
+impl Words {
+    pub(crate) fn is_worth_it(text: &[u8]) -> bool {
+        find_run(text, 0, SHORTEST, is_part).is_ok()
+    }
+
+    pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
+        loop {
+            let mut at = text.index(self.resume);
+            if !self.within {
+                self.streak.clear();
+                match find_run(text.bytes, at, SHORTEST, is_part) {
+                    Ok(start) => at = start,
+                    Err(start) => {
+                        self.resume = text.offset(start);
+                        return;
+                    }
+                }
+                self.within = true;
+            }
+            let end = run_end(text.bytes, at, is_part);
+            while at < end {
+                if !text.get(at).is_some_and(|byte| byte.is_ascii_alphabetic()) {
+                    at += 1;
+                    continue;
+                }
+                let word_end = run_end(text.slice(0..end), at, |byte| byte.is_ascii_alphabetic());
+                if word_end == text.len() && !text.over {
+                    self.resume = text.offset(at);
+                    return;
+                }
+                self.take(session, text, path, at, word_end);
+                at = word_end;
+            }
+            self.resume = text.offset(at);
+            if end == text.len() && !text.over {
+                return;
+            }
+            self.within = false;
+            if end == text.len() {
+                return;
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        session: &mut Session<'_>,
+        text: Text<'_>,
+        path: DecodePath,
+        start: usize,
+        end: usize,
+    ) {
+        let Some(word) = listed(text.slice(start..end)) else {
+            self.streak.clear();
+            return;
+        };
+        if self.streak.len() == LENGTHS[0] {
+            self.streak.remove(0);
+        }
+        self.streak.push((text.offset(start), word));
+        let Some(rule) = session.engine.detector(Detector::RecoveryPhrase) else {
+            return;
+        };
+        for length in LENGTHS {
+            let Some(first) = self.streak.len().checked_sub(length) else {
+                continue;
+            };
+            let Some(phrase) = self.streak.get(first..).filter(|phrase| is_phrase(phrase)) else {
+                continue;
+            };
+            let span = phrase.first().map_or(0, |&(start, _)| start)..text.offset(end);
+            let secret: Vec<&str> = phrase.iter().map(|&(_, word)| word).collect();
+            if let Some(compiled) = session.rule(rule) {
+                let confidence = compiled.rule.confidence.of(session.setting());
+                session.report((rule, 0), confidence, span, path, secret.join(" ").as_bytes());
+            }
+            self.streak.clear();
+            return;
+        }
+    }
+
+    pub(crate) fn needed_from(&self) -> Option<u64> {
+        Some(self.resume)
+    }
+
+    /// Where a phrase that is under way began.
+    pub(crate) fn earliest(&self) -> Option<u64> {
+        self.streak.first().map(|&(start, _)| start)
+    }
+
+    pub(crate) fn hold_from(&self) -> Option<u64> {
+        self.streak
+            .first()
+            .filter(|_| self.streak.len() >= HELD)
+            .map(|&(start, _)| start)
+    }
+}
+
+/// The list's word that `text` is, in any case.
+fn listed(text: &[u8]) -> Option<&'static str> {
+    if !(3..=8).contains(&text.len()) {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let list = Language::English.word_list();
+    let index = list.binary_search_by(|word| word.as_bytes().cmp(&lower)).ok()?;
+    list.get(index).copied()
+}
+
+fn is_phrase(words: &[(u64, &'static str)]) -> bool {
+    let distinct: HashSet<&str> = words.iter().map(|&(_, word)| word).collect();
+    if distinct.len() * 3 < words.len() * 2 {
+        return false;
+    }
+    let phrase: Vec<&str> = words.iter().map(|&(_, word)| word).collect();
+    Mnemonic::parse_in_normalized(Language::English, &phrase.join(" ")).is_ok()
+}

@@ -1,0 +1,278 @@
+//! What is found does not depend on how the bytes arrive, and of what is found the last byte never leaves.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
+mod support;
+
+use proptest::prelude::*;
+use secrets::{Decoding, Finding, Options, RuleSet, Scanner, Setting, without_repeats};
+use std::sync::LazyLock;
+use support::{Random, fill};
+
+static SCANNER: LazyLock<Scanner> = LazyLock::new(|| Scanner::new(RuleSet::built_in().unwrap()).unwrap());
+
+/// Texts between secrets: code, prose, markup, escapes, numbers, runs that are nearly encodings, raw bytes.
+const FILLERS: [&str; 24] = [
+    "\n",
+    " ",
+    "token = ",
+    "\"key\": \"",
+    "Authorization: Bearer ",
+    "%3D",
+    "\\n",
+    "\\u003d",
+    "&#61;",
+    "=",
+    "; let x = 12345;\n",
+    "the quick brown fox jumps over the lazy dog and about above abuse access account ",
+    "4111 1111 1111 1112 ",
+    "2026-11-21 ",
+    "MissingConstructorArgumentException/SomethingElseEntirely",
+    "0123456789abcdef0123456789abcdef",
+    "deadbeef ",
+    "\u{200b}",
+    "Привет, мир ",
+    "-----BEGIN ",
+    "password=",
+    "{\"a\":{\"b\":[1,2,3]}}",
+    "////////",
+    "\u{0}\u{0}",
+];
+
+fn secret(seed: u64) -> Vec<u8> {
+    let templates = [
+        "ghp_{github}",
+        "sk-ant-api03-{b64url:93}AA",
+        "AKIA{base32:16}",
+        "card: 4111 1111 1111 1111",
+        "GB82 WEST 1234 5698 7654 32",
+        "{phrase:12}",
+        "{pem:RSA PRIVATE}",
+        "eyJ{base62:33}.eyJ{base62:70}.{b64url:43}",
+        "aws_secret_access_key = {b64:40}",
+        "api_key = \"{base62:32}\"",
+        "postgres://app:{base62:14}@db.example/app",
+        "{digits:10}:AA{base62:33}",
+        "MTA{base62:21}.{b64url:6}.{base62:38}",
+        "ssn: 219-09-9999",
+        "{wif}",
+        "token=ghp_{base62:30}",
+    ];
+    let mut random = Random(seed);
+    fill(templates[(seed % templates.len() as u64) as usize], &mut random).into_bytes()
+}
+
+/// `text` in one of the forms that the scanner undoes.
+fn encoded(text: &[u8], how: usize) -> Vec<u8> {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    match how {
+        0 => STANDARD.encode(text).into_bytes(),
+        1 => URL_SAFE_NO_PAD.encode(text).into_bytes(),
+        2 => hex::encode(text).into_bytes(),
+        3 => text
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect::<Vec<_>>()
+            .join(":")
+            .into_bytes(),
+        4 => text
+            .iter()
+            .flat_map(|b| format!("%{b:02X}").into_bytes())
+            .collect(),
+        5 => text
+            .iter()
+            .flat_map(|b| format!("\\u{b:04x}").into_bytes())
+            .collect(),
+        6 => text.iter().flat_map(|&b| [b, 0]).collect(),
+        7 => support::base32(text).into_bytes(),
+        8 => {
+            let mut out = Vec::new();
+            let mut encoder = flate2::write::GzEncoder::new(&mut out, flate2::Compression::default());
+            std::io::Write::write_all(&mut encoder, text).unwrap();
+            encoder.finish().unwrap();
+            out
+        }
+        9 => {
+            let base64 = STANDARD.encode([text, text, text].concat());
+            base64
+                .as_bytes()
+                .chunks(76)
+                .collect::<Vec<_>>()
+                .join(&b"\r\n"[..])
+        }
+        10 => zstd::bulk::compress(text, 3).unwrap(),
+        _ => text.to_vec(),
+    }
+}
+
+/// Shown in a form that can be read.
+#[derive(Clone)]
+struct Document(Vec<u8>);
+
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl std::ops::Deref for Document {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn document() -> impl Strategy<Value = Document> {
+    let piece = prop_oneof![
+        3 => (0..FILLERS.len()).prop_map(|index| FILLERS[index].as_bytes().to_vec()),
+        2 => (any::<u64>(), 0usize..20).prop_map(|(seed, how)| encoded(&secret(seed), how)),
+        1 => (any::<u64>(), 0usize..11, 0usize..11).prop_map(|(seed, a, b)| encoded(&encoded(&secret(seed), a), b)),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+        1 => prop::collection::vec(prop::sample::select(b"%\\u0041&#x;\xe2\x80\x8b=:/ \n\"'-_aZ9".to_vec()), 0..60),
+    ];
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| Document(pieces.concat()))
+}
+
+fn in_container(finding: &Finding) -> bool {
+    finding.decoded.steps().any(|step| {
+        matches!(
+            step,
+            Decoding::Gzip | Decoding::Zip | Decoding::Pdf | Decoding::Zstd
+        )
+    })
+}
+
+/// What is the same however the bytes came. Where compressed data holds a finding is known as well as its chunks
+/// were small; and whether a secret is told once more for a decoding that does not change it depends on which of
+/// the two readings is done first.
+fn told(findings: &[Finding]) -> Vec<String> {
+    let again = |f: &Finding| {
+        findings.iter().any(|other| {
+            let mut rest = f.decoded.steps();
+            other.rule == f.rule
+                && other.fingerprint == f.fingerprint
+                && other.decoded.steps().count() < f.decoded.steps().count()
+                && other.decoded.steps().all(|step| rest.any(|own| own == step))
+        })
+    };
+    let span = |f: &Finding| {
+        if in_container(f) {
+            String::new()
+        } else {
+            format!("{:?}", f.span)
+        }
+    };
+    let show = |f: &Finding| {
+        format!(
+            "{} {:?} {} {} {:?}",
+            f.rule,
+            f.confidence,
+            span(f),
+            f.decoded,
+            f.fingerprint
+        )
+    };
+    let mut all: Vec<String> = findings.iter().filter(|f| !again(f)).map(show).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn options() -> Options {
+    let mut options = Options::new(Setting::Traffic);
+    options.fingerprint_key = Some(b"a key".to_vec().into());
+    options
+}
+
+/// The findings of a stream, and how much had left before each was told.
+fn stream<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<(Finding, u64)> {
+    let mut stream = SCANNER.stream(&options());
+    let (mut all, mut fresh) = (Vec::new(), Vec::new());
+    let (mut pushed, mut left) = (0u64, 0u64);
+    for chunk in chunks {
+        let hold = stream.push(chunk, &mut fresh).unwrap();
+        all.extend(fresh.drain(..).map(|finding| (finding, left)));
+        pushed += chunk.len() as u64;
+        assert!(hold as u64 <= pushed);
+        left = left.max(pushed - hold as u64);
+    }
+    stream.finish(&mut fresh).unwrap();
+    all.extend(fresh.drain(..).map(|finding| (finding, left)));
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_found_does_not_depend_on_the_chunks(text in document(), sizes in prop::collection::vec(1usize..90, 1..5)) {
+        let whole: Vec<Finding> = stream([&text[..]]).into_iter().map(|(finding, _)| finding).collect();
+        let mut rest = &text[..];
+        let mut chunks = Vec::new();
+        for size in sizes.iter().cycle() {
+            let (head, tail) = rest.split_at(rest.len().min(*size));
+            chunks.push(head);
+            rest = tail;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let parts: Vec<Finding> = stream(chunks).into_iter().map(|(finding, _)| finding).collect();
+        prop_assert_eq!(told(&whole), told(&parts));
+        let by_byte: Vec<Finding> = stream(text.chunks(1)).into_iter().map(|(finding, _)| finding).collect();
+        prop_assert_eq!(told(&whole), told(&by_byte));
+    }
+
+    #[test]
+    fn the_last_byte_of_a_finding_has_not_left_when_it_is_told(text in document(), size in 1usize..60) {
+        for (finding, left) in stream(text.chunks(size)) {
+            prop_assert!(finding.span.end <= text.len() as u64);
+            prop_assert!(finding.span.start < finding.span.end);
+            // Compressed data in the neighbourhood of an escape that is behind it is undone once more.
+            let again = in_container(&finding) && finding.decoded.steps().any(|step| step == Decoding::Escapes);
+            prop_assert!(again || left < finding.span.end, "{} {:?} {left} {}", finding.rule, finding.span, finding.decoded);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken(text in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let findings = SCANNER.scan(&text, &options()).unwrap();
+        for finding in findings {
+            prop_assert!(finding.span.end <= text.len() as u64);
+        }
+    }
+
+    #[test]
+    fn dropping_repeats_drops_no_place(text in document()) {
+        let all: Vec<Finding> = stream([&text[..]]).into_iter().map(|(finding, _)| finding).collect();
+        let mut kept = all.clone();
+        without_repeats(&mut kept);
+        for finding in all {
+            let covered = |other: &Finding| {
+                other.span.start < finding.span.end && finding.span.start < other.span.end && other.confidence >= finding.confidence
+            };
+            prop_assert!(kept.iter().any(covered));
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_event_leaves_at_once() {
+    let mut stream = SCANNER.stream(&options());
+    let mut findings = Vec::new();
+    for event in [
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_01\",\"usage\":{\"input_tokens\":25}}}\n\n",
+        "data: {\"delta\":{\"text\":\"The token is kept in the password field, so access\"}}\n\n",
+        "data: {\"text\":\"about above abuse access\"}\n\n",
+        ": keep-alive 1234567890\n\n",
+    ] {
+        assert_eq!(stream.push(event.as_bytes(), &mut findings), Ok(0), "{event}");
+    }
+    assert_eq!(findings, []);
+}
