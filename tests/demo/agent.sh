@@ -4,7 +4,7 @@
 set -u
 
 row() {
-  printf '@%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "$3" | tr -d '\r' | tr '\n\t' '  ' | cut -c1-700)"
+  printf '@%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "$3" | tr -d '\r' | tr '\n\t' '  ' | cut -c1-20000)"
 }
 
 # fetch NAME CURL-ARGUMENT…: one request through the proxy that the environment names.

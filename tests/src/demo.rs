@@ -136,11 +136,14 @@ fn answer<'a>(answers: &'a BTreeMap<String, Answer>, name: &str) -> (&'a str, &'
 
 fn held_nothing(rows: &mut Rows, answers: &BTreeMap<String, Answer>, token: &str) {
     let (_, environment) = answer(answers, "environment");
-    let clean = !environment.is_empty() && !environment.contains(token);
+    // The last of the sorted names: the whole environment was told.
+    let whole = environment.contains("HTTPS_PROXY=") && environment.contains("no_proxy=");
+    let clean = whole && !environment.contains(token);
     let names: Vec<&str> = environment
         .split(' ')
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, _)| name)
+        .filter(|name| !name.starts_with('-'))
         .collect();
     rows.add(
         "the agent's environment",
