@@ -4,10 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ::guard::listen::SOCKET_MODE;
 use mitm::{Authority, AuthorityError, Host, ListenAddress, ProxyAddress};
-
-/// Permission bits of the front door's socket: its one client runs as the same user.
-const SOCKET_MODE: u32 = 0o600;
 
 /// Where to listen, or where another program does.
 #[derive(Debug, Clone, PartialEq, Eq)]

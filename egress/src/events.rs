@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 use contract::{AccessEvent, Decision, DenialReason, GrantId, Guard, SCHEMA_VERSION, Timestamp};
 use mitm::{Ended, Outcome, Reason, RequestHead, WayIn};
 
-use crate::event_log::EventLog;
 use crate::redact;
 use crate::tripwire::Tripwire;
+use ::guard::event_log::EventLog;
 
 /// What is known of a request when it is decided.
 #[derive(Debug)]

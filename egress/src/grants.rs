@@ -16,7 +16,7 @@ use contract::{
 };
 use parking_lot::Mutex;
 
-use crate::clock::Now;
+use ::guard::clock::Now;
 
 /// How many grants are remembered before those that ended and stand on no route any more are forgotten: the host reads
 /// at most 1 MiB of any file here, and a record takes about 300 bytes.
@@ -213,7 +213,7 @@ impl Grants {
             .map_err(io::Error::from)
             .and_then(|mut json| {
                 json.push(b'\n');
-                crate::durable::replace(&self.directory, GRANTS, &json)
+                ::guard::durable::replace(&self.directory, GRANTS, &json)
             });
         if saved.is_err() {
             self.state.lock().unsaved = true;

@@ -17,9 +17,7 @@ use mitm::{
 
 use crate::agent_credentials;
 use crate::answer;
-use crate::clock::Now;
 use crate::decision::{self, Asked, NotAllowed};
-use crate::event_log::{EventLog, Place};
 use crate::events::{self, Draft};
 use crate::grants::{Grants, SpendError};
 use crate::held::{Budget, HELD_IN_ALL};
@@ -29,6 +27,8 @@ use crate::policy::CompiledPolicy;
 use crate::redact;
 use crate::refused::{Refused, Tried};
 use crate::standing::Standing;
+use ::guard::clock::Now;
+use ::guard::event_log::{EventLog, Place};
 
 /// The guard.
 #[derive(Debug)]

@@ -7,23 +7,18 @@
 //! What this crate refuses to do: reach anything but an upstream that a route admits, show a credential's value to anyone but
 //! that upstream, and let a request through that it cannot log.
 
-pub mod ack;
 pub mod address;
 pub mod agent_credentials;
 pub mod answer;
 pub mod ask_guard;
-pub mod clock;
 pub mod command;
 pub mod config;
 pub mod credential;
 pub mod decision;
-pub mod durable;
-pub mod event_log;
 pub mod events;
 pub mod git_push;
 pub mod grants;
 pub mod guard;
-pub mod hardening;
 pub mod held;
 pub mod introspection;
 pub mod overrides;

@@ -14,13 +14,13 @@ use mitm::{BodyLength, Cut, Denial, Inspector, Outcome, Permit, Released, Reques
 
 use crate::answer;
 use crate::decision::Allowed;
-use crate::event_log::{EventLog, Place};
 use crate::events::Draft;
 use crate::git_push::only_downloads;
 use crate::held::{Budget, HeldBody};
 use crate::refused::Refused;
 use crate::standing::Standing;
 use crate::tripwire::{BodyTripwire, Tripped, Tripwire};
+use ::guard::event_log::{EventLog, Place};
 
 /// Request bodies up to this many bytes are looked at whole before the first byte leaves.
 const HELD_WHOLE: u64 = 64 * 1024;

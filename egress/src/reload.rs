@@ -3,29 +3,22 @@
 //! The directory is looked at every [`LOOK`] with one `stat`; SIGHUP has it read at once. A look that cannot tell whether the file
 //! changed reads it again.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ::guard::ack::{AckWriter, InForce};
+use ::guard::clock::Now;
+use ::guard::file::Seen;
+use ::guard::look::Look;
 use arc_swap::ArcSwap;
 use contract::Sha256Hex;
 use contract::place::config::ROUTES;
 
-use crate::ack::{AckWriter, InForce};
-use crate::clock::Now;
 use crate::config::{self, ConfigError, RoutesFile};
 use crate::credential::CredentialStore;
 use crate::grants::Grants;
 use crate::policy::{CompileError, CompiledPolicy};
 use crate::upstream::Upstreams;
-
-/// How often the config directory is looked at.
-pub const LOOK: Duration = Duration::from_millis(50);
-
-/// A file system's clock may stand still this long: a file that changed so recently may change again without looking
-/// different (the coarsest clock in use ticks every 10 ms).
-const CLOCK_STEP: Duration = Duration::from_millis(100);
 
 /// What a policy is made of besides the table.
 #[derive(Debug)]
@@ -45,7 +38,7 @@ pub struct Reloader {
     parts: Parts,
     policy: Arc<ArcSwap<CompiledPolicy>>,
     ack: AckWriter,
-    seen: Option<Seen>,
+    seen: Seen,
     /// Hash of the file read last.
     last_read: Sha256Hex,
     /// The file read last is not in force for a reason that may pass: it is tried again at every look.
@@ -54,19 +47,6 @@ pub struct Reloader {
     unwritten: Option<(Sha256Hex, Option<String>)>,
     /// What was last complained about, so that it is said once.
     complaint: Option<String>,
-}
-
-/// What tells one version of a file from the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    /// Also changed by a rename onto the name, which modifies nothing.
-    changed: (i64, i64),
-    /// The file had changed so shortly before it was looked at that another change may not show.
-    may_hide_another: bool,
 }
 
 /// Why a file that was read is not in force.
@@ -118,33 +98,12 @@ impl Reloader {
             parts,
             policy,
             ack,
-            seen: None,
+            seen: Seen::default(),
             last_read,
             retry: false,
             unwritten: None,
             complaint: None,
         }
-    }
-
-    /// Looks whether the file has changed, and applies it if so. Notes grants that have ended meanwhile. Blocks on
-    /// the disk when there is something to do.
-    pub fn look(&mut self) {
-        self.settle_grants();
-        let now = Seen::of(&self.directory.join(ROUTES));
-        let unchanged = now.is_some() && now == self.seen && !now.is_some_and(|seen| seen.may_hide_another);
-        if !unchanged || self.retry {
-            self.seen = now;
-            self.read();
-        }
-        if let Some((sha256, error)) = self.unwritten.take() {
-            self.acknowledge(sha256, error);
-        }
-    }
-
-    /// Reads the file whether or not it looks changed.
-    pub fn reload(&mut self) {
-        self.seen = None;
-        self.look();
     }
 
     fn settle_grants(&mut self) {
@@ -209,25 +168,24 @@ impl Reloader {
     }
 }
 
-// === impl Seen ===
+impl Look for Reloader {
+    /// Looks whether the file has changed, and applies it if so. Notes grants that have ended meanwhile. Blocks on
+    /// the disk when there is something to do.
+    fn look(&mut self) {
+        self.settle_grants();
+        let changed = self.seen.may_have_changed(&self.directory.join(ROUTES));
+        if changed || self.retry {
+            self.read();
+        }
+        if let Some((sha256, error)) = self.unwritten.take() {
+            self.acknowledge(sha256, error);
+        }
+    }
 
-impl Seen {
-    fn of(path: &std::path::Path) -> Option<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let metadata = fs_err::metadata(path).ok()?;
-        let (seconds, nanos) = (metadata.ctime(), metadata.ctime_nsec());
-        let changed = Duration::new(
-            u64::try_from(seconds).unwrap_or_default(),
-            u32::try_from(nanos).unwrap_or_default(),
-        );
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (seconds, nanos),
-            may_hide_another: now < changed + CLOCK_STEP,
-        })
+    /// Reads the file whether or not it looks changed.
+    fn reload(&mut self) {
+        self.seen.forget();
+        self.look();
     }
 }
 

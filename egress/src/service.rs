@@ -5,23 +5,23 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
+use ::guard::ack::AckWriter;
+use ::guard::clock;
+use ::guard::event_log::EventLog;
+use ::guard::look::LookHandle;
 use arc_swap::ArcSwap;
 use contract::place::config::CA_CERTIFICATE;
 use contract::{HostName, LaunchNonce};
 use mitm::{CertificateAuthority, DnsName, Limits, ListenAddress, Listener, Proxy};
 use tokio_util::sync::CancellationToken;
 
-use crate::ack::AckWriter;
-use crate::clock;
 use crate::command::Failure;
 use crate::config::{self, ConfigError};
 use crate::credential::CredentialStore;
-use crate::event_log::EventLog;
 use crate::grants::Grants;
 use crate::guard::Egress;
-use crate::reload::{LOOK, Parts, Reloader, in_force};
+use crate::reload::{Parts, Reloader, in_force};
 use crate::upstream::{Upstreams, WayOut};
 
 /// What a guard is told at its start.
@@ -48,12 +48,8 @@ pub struct Service {
     listener: Listener,
     proxy: Proxy<Egress>,
     hosts: Vec<HostName>,
-    reload: ReloadHandle,
+    reload: LookHandle,
 }
-
-/// Makes the guard read its routes at once. When the last one is dropped, it stops looking at them.
-#[derive(Debug, Clone)]
-pub struct ReloadHandle(SyncSender<()>);
 
 // === impl Service ===
 
@@ -88,7 +84,7 @@ impl Service {
             listener,
             proxy: Proxy::new(Arc::new(guard), authority, options.limits),
             hosts,
-            reload: ReloadHandle::spawn(reloader)?,
+            reload: LookHandle::spawn(reloader).map_err(Failure::system("a thread for reloading"))?,
         })
     }
 
@@ -98,7 +94,7 @@ impl Service {
     }
 
     /// For SIGHUP.
-    pub fn reload_handle(&self) -> ReloadHandle {
+    pub fn reload_handle(&self) -> LookHandle {
         self.reload.clone()
     }
 
@@ -134,34 +130,4 @@ fn authority(directory: &std::path::Path) -> Result<CertificateAuthority, Failur
         file: directory.join(CA_CERTIFICATE),
         why,
     })
-}
-
-// === impl ReloadHandle ===
-
-impl ReloadHandle {
-    /// Looks in a thread of its own: reading, fsync and compiling never hold a request up.
-    fn spawn(reloader: Reloader) -> Result<Self, Failure> {
-        // One look that is waiting stands for any number of signals.
-        let (sender, receiver) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("reload".to_owned())
-            .spawn(move || look_until_dropped(reloader, &receiver))
-            .map_err(Failure::system("a thread for reloading"))?;
-        Ok(Self(sender))
-    }
-
-    /// Reads `routes.yaml` at once.
-    pub fn reload(&self) {
-        let _ = self.0.try_send(());
-    }
-}
-
-fn look_until_dropped(mut reloader: Reloader, signals: &Receiver<()>) {
-    loop {
-        match signals.recv_timeout(LOOK) {
-            Ok(()) => reloader.reload(),
-            Err(RecvTimeoutError::Timeout) => reloader.look(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
 }

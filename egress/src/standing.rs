@@ -13,11 +13,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use mitm::{RequestHead, Upstream};
 
-use crate::clock::Now;
 use crate::grants::Grants;
 use crate::overrides;
 use crate::policy::{Admitting, CompiledPolicy};
 use crate::refused::Refused;
+use ::guard::clock::Now;
 
 /// One admitted request, and by what.
 #[derive(Debug)]

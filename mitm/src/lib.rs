@@ -93,7 +93,6 @@ mod head;
 mod headers;
 pub mod inspect;
 pub mod limits;
-pub mod listen;
 pub mod policy;
 mod pool;
 mod proxy;
@@ -108,9 +107,9 @@ pub mod upstream;
 pub use address::{AddressRules, ForbiddenAddress, interface_networks};
 pub use authority::{Authority, AuthorityError, DnsName, Host};
 pub use certificates::{CertificateAuthority, CertificateError};
+pub use guard::listen::{ListenAddress, ListenError, Listener};
 pub use inspect::{Cut, Inspector, Released};
 pub use limits::{Limits, Timeouts};
-pub use listen::{ListenAddress, ListenError, Listener};
 pub use policy::{
     BodyLength, ConnectPlan, ConnectRequest, ConnectionId, Denial, Ended, Forward, LocalResponse, Outcome,
     Permit, Policy, RequestHead, Verdict, WayIn,

@@ -14,11 +14,11 @@ use crate::authority::DnsName;
 use crate::certificates::{CertificateAuthority, CertificateError, Certificates};
 use crate::core::Core;
 use crate::limits::Limits;
-use crate::listen::Listener;
 use crate::policy::{ConnectionId, Policy};
 use crate::pool::Pool;
 use crate::refusal::{Reason, Refusal};
 use crate::stream::Stream;
+use guard::listen::Listener;
 
 /// How often pooled connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);

@@ -1,12 +1,14 @@
 //! `egress run`: the guard itself.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use ::guard::event_log::EventLog;
+use ::guard::hardening;
+use ::guard::signals::{Signals, fresh_nonce};
 use clap::ValueEnum;
 use contract::LaunchNonce;
 use mitm::Limits;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
@@ -14,9 +16,7 @@ use super::Failure;
 use crate::address::Address;
 use crate::config;
 use crate::credential::CredentialStore;
-use crate::event_log::EventLog;
-use crate::hardening;
-use crate::service::{Options, ReloadHandle, Service};
+use crate::service::{Options, Service};
 use crate::upstream::WayOut;
 
 /// How long the last access events may take to be read after the last request is over.
@@ -106,7 +106,8 @@ async fn guard(arguments: &Arguments, credentials: CredentialStore) -> Result<()
     tracing::info!("listening on {}", arguments.listen);
 
     let shutdown = CancellationToken::new();
-    let following = tokio::spawn(signals.follow(service.reload_handle(), shutdown.clone(), unlogged.clone()));
+    let following =
+        tokio::spawn(signals.follow(Some(service.reload_handle()), shutdown.clone(), unlogged.clone()));
     service.serve(shutdown).await;
     following.abort();
     writer.finish(LAST_EVENTS).await;
@@ -140,7 +141,11 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
         config: arguments.config.clone(),
         run: arguments.run.clone(),
         listen,
-        launch_nonce: arguments.launch_nonce.clone().map_or_else(fresh_nonce, Ok)?,
+        launch_nonce: arguments
+            .launch_nonce
+            .clone()
+            .map_or_else(fresh_nonce, Ok)
+            .map_err(|error| Failure::Refused(error.to_string()))?,
         supervise: arguments.supervise,
         way_out,
         limits: limits()?,
@@ -165,49 +170,4 @@ fn limits() -> Result<Limits, Failure> {
     }
     limits.connections = connections;
     Ok(limits)
-}
-
-/// For a guard without a launcher: nobody waits for this one, it only has to differ from the last.
-fn fresh_nonce() -> Result<LaunchNonce, Failure> {
-    let millis = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
-    format!("n-{millis:016x}")
-        .parse()
-        .map_err(|error: contract::name::NameError| Failure::Refused(error.to_string()))
-}
-
-/// The signals that a guard listens to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// SIGHUP has the routes read; SIGTERM, SIGINT and a log that cannot be written end the service.
-    async fn follow(
-        mut self,
-        reload: ReloadHandle,
-        shutdown: CancellationToken,
-        unlogged: CancellationToken,
-    ) {
-        loop {
-            tokio::select! {
-                _ = self.hang_up.recv() => reload.reload(),
-                _ = self.terminate.recv() => break,
-                _ = self.interrupt.recv() => break,
-                () = unlogged.cancelled() => break,
-            }
-        }
-        shutdown.cancel();
-    }
 }

@@ -50,7 +50,7 @@ impl Fixture {
 
 /// As the launcher writes: beside it, then renamed.
 fn write(directory: &std::path::Path, text: &str) {
-    crate::durable::replace(directory, ROUTES, text.as_bytes()).unwrap();
+    ::guard::durable::replace(directory, ROUTES, text.as_bytes()).unwrap();
 }
 
 #[test]

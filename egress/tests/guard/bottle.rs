@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::guard::event_log::EventLog;
 use contract::AccessEvent;
 use contract::place::config::{CA_CERTIFICATE, CA_KEY, EXTRA_CA, ROUTES};
 use egress::credential::CredentialStore;
-use egress::event_log::EventLog;
 use egress::service::{Options, Service};
 use egress::upstream::WayOut;
 use mitm::{Limits, ListenAddress, ProxyAddress};
@@ -180,7 +180,7 @@ impl Bottle {
 
     /// Writes routes as the launcher does, and waits until the guard has acknowledged them.
     pub(crate) async fn write_routes(&self, text: &str) -> contract::Applied {
-        egress::durable::replace(&self.directory.path().join("config"), ROUTES, text.as_bytes()).unwrap();
+        ::guard::durable::replace(&self.directory.path().join("config"), ROUTES, text.as_bytes()).unwrap();
         let sha256 = contract::Sha256Hex::of(text.as_bytes());
         let acknowledged = async {
             loop {

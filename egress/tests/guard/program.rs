@@ -116,7 +116,7 @@ fn applied(directory: &Path) -> Applied {
 }
 
 fn write_routes(directory: &Path, text: &str) {
-    egress::durable::replace(&directory.join("config"), "routes.yaml", text.as_bytes()).unwrap();
+    ::guard::durable::replace(&directory.join("config"), "routes.yaml", text.as_bytes()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,7 @@ impl EventLog {
             .spawn(move || {
                 if let Err(error) = write_all(&receiver, out) {
                     tracing::error!(
-                        "access events cannot be written any more ({error}): egress stops. Start it again with its \
+                        "access events cannot be written any more ({error}): the guard stops. Start it again with its \
                          standard output read, or with --event-log none"
                     );
                     // What is under way may end; nothing more may begin.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -42,6 +43,28 @@ enum Socket {
     Unix { listener: UnixListener, path: PathBuf },
 }
 
+/// The text is no address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write unix:PATH, such as unix:/run/bottle/door/door.sock, or IP:PORT, such as 127.0.0.1:3128")]
+pub struct ListenAddressError;
+
+/// Permission bits of a front door's socket: its one client runs as the same user.
+pub const SOCKET_MODE: u32 = 0o600;
+
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
+    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err(ListenAddressError),
+            Some(path) => Ok(Self::Unix {
+                path: path.into(),
+                mode: SOCKET_MODE,
+            }),
+            None => text.parse().map(Self::Tcp).map_err(|_| ListenAddressError),
+        }
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,7 +100,8 @@ impl Listener {
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+    /// The next connection.
+    pub async fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
             Socket::Tcp(listener) => Stream::tcp(listener.accept().await?.0),
             Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
@@ -149,6 +173,16 @@ fn fs_rename(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[test]
+    fn an_address_is_a_socket_or_a_port_of_this_machine() {
+        for good in ["unix:/run/a.sock", "127.0.0.1:3128", "[::1]:3128"] {
+            assert_eq!(good.parse::<ListenAddress>().unwrap().to_string(), good);
+        }
+        for bad in ["", "unix:", "127.0.0.1", "/run/a.sock", "localhost:1"] {
+            assert!(bad.parse::<ListenAddress>().is_err(), "{bad}");
+        }
+    }
 
     #[tokio::test]
     async fn a_unix_socket_has_its_mode_replaces_a_stale_file_and_leaves_none() {

@@ -1,0 +1,1 @@
+//! Our engine for the pipelock seat: scans what leaves, on the mitm core.

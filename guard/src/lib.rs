@@ -1,0 +1,18 @@
+//! What every guard process does alike, whatever it guards.
+//!
+//! [`listen`] opens the front door; [`file`] reads a config file and notices that it changed; [`look`] does so every 50 ms and at
+//! SIGHUP; [`ack`] says what is in force; [`event_log`] writes one line per decision; [`hardening`] keeps the process's memory to
+//! itself; [`durable`] writes files that are there whole or not at all.
+//!
+//! What this crate refuses to do: decide anything, and know what a policy is.
+
+pub mod ack;
+pub mod clock;
+pub mod durable;
+pub mod event_log;
+pub mod file;
+pub mod hardening;
+pub mod listen;
+pub mod look;
+pub mod signals;
+pub mod stream;

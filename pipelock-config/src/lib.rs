@@ -1,0 +1,1 @@
+//! A typed model of the part of pipelock's YAML that a bottle uses.

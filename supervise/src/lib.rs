@@ -1,0 +1,1 @@
+//! The MCP server by which a stuck agent asks the operator for more.
