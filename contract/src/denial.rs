@@ -1,6 +1,6 @@
 //! What an agent is told when a guard refuses: one JSON form for every guard.
 
-use crate::{HostName, RouteAsk};
+use crate::{HostName, JustifiedAsk, RouteAsk};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -144,22 +144,7 @@ pub struct Denial {
 }
 
 /// An MCP tool call, callable as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "tool", content = "arguments", rename_all = "kebab-case")]
-pub enum Remedy {
-    /// Ask for a route.
-    EgressBlock(JustifiedAsk),
-}
-
-/// A route ask with the justification that the tool wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JustifiedAsk {
-    /// What is asked for.
-    #[serde(flatten)]
-    pub ask: RouteAsk,
-    /// Why; the agent should put its own reason here.
-    pub justification: String,
-}
+pub type Remedy = crate::Ask;
 
 impl Denial {
     /// The remedy for a host, with the one method and path that were tried.

@@ -8,6 +8,7 @@
 //! clock, run anything asynchronous.
 
 pub mod ack;
+pub mod ask;
 pub mod auth;
 pub mod denial;
 pub mod digest;
@@ -22,7 +23,9 @@ pub mod method;
 pub mod name;
 pub mod path;
 pub mod place;
+pub mod proposal;
 pub mod reading;
+pub mod response;
 pub mod route;
 pub mod table;
 pub mod time;
@@ -32,6 +35,7 @@ mod testing;
 pub mod text;
 
 pub use ack::Applied;
+pub use ask::{Ask, CapabilityAsk, JustifiedAsk, PipelockAsk};
 pub use auth::{AuthScheme, HeaderName, RouteAuth, TokenSlot};
 pub use denial::{Denial, DenialReason, Guard, Remedy};
 pub use digest::Sha256Hex;
@@ -43,8 +47,10 @@ pub use matcher::{Refusal, RequestLine};
 pub use merge::{Change, Merged, RouteAsk};
 pub use metadata::Metadata;
 pub use method::Method;
-pub use name::{AgentName, BottleName, EnvName, EventId, GrantId, LaunchNonce, SkillName, Slug};
+pub use name::{AgentName, BottleName, EnvName, EventId, GrantId, LaunchNonce, ProposalId, SkillName, Slug};
 pub use path::PathPrefix;
+pub use proposal::{AskedBy, Proposal, Withdrawal};
+pub use response::{Application, ApplyState, OperatorDecision, ProposalStatus, Response};
 pub use route::{AgentCredentials, Grant, Route};
 pub use table::{RouteTable, TableError};
 pub use time::Timestamp;

@@ -82,6 +82,10 @@ fn grant_id(text: &str) -> Result<String, NameError> {
     identifier(text, "g-", "g-1a2b3c4d")
 }
 
+fn proposal_id(text: &str) -> Result<String, NameError> {
+    identifier(text, "p-", "p-1a2b3c4d")
+}
+
 fn event_id(text: &str) -> Result<String, NameError> {
     identifier(text, "e-", "e-1a2b3c4d")
 }
@@ -127,6 +131,12 @@ validated_text!(
     grant_id
 );
 validated_text!(
+    /// One ask of an agent, `p-…`: the name of its files, and the id of its task.
+    ProposalId,
+    NameError,
+    proposal_id
+);
+validated_text!(
     /// One access event, `e-…`.
     EventId,
     NameError,
@@ -160,6 +170,19 @@ impl Slug {
         let stem = slug.trim_matches('-').to_owned();
         let tail: String = random.iter().map(|byte| base36(*byte)).collect();
         Self(format!("{stem}-{tail}"))
+    }
+}
+
+impl ProposalId {
+    /// A new identifier: `random` supplies eight base-36 digits (each byte taken modulo 36).
+    pub fn of_random(random: [u8; 8]) -> Self {
+        let digits: String = random.iter().map(|byte| base36(*byte)).collect();
+        Self(format!("p-{digits}"))
+    }
+
+    /// The grant that an approval of this ask gives, by the same digits: it joins proposal, route, audit and access events.
+    pub fn grant(&self) -> GrantId {
+        GrantId(self.0.replacen("p-", "g-", 1))
     }
 }
 

@@ -20,6 +20,29 @@ pub mod run {
     pub const GRANTS: &str = "grants.json";
 }
 
+/// The queue between supervise and the operator, inside the supervise container.
+pub mod queue {
+    /// Written by supervise: `<id>.json` and `<id>.withdrawn`.
+    pub const PROPOSALS: &str = "/run/supervise/proposals";
+    /// Written by the launcher, read-only to supervise: `<id>.json` and `<id>.state.json`.
+    pub const RESPONSES: &str = "/run/supervise/responses";
+
+    /// The file of a proposal in its directory, and of the response to it in its own.
+    pub fn decision(id: &crate::ProposalId) -> String {
+        format!("{id}.json")
+    }
+
+    /// The file by which supervise takes a proposal back.
+    pub fn withdrawn(id: &crate::ProposalId) -> String {
+        format!("{id}.withdrawn")
+    }
+
+    /// The file in which the launcher says how far it has come.
+    pub fn state(id: &crate::ProposalId) -> String {
+        format!("{id}.state.json")
+    }
+}
+
 /// Inside the containers.
 pub mod container {
     /// A guard's config directory.

@@ -48,3 +48,26 @@ fn live_table() {
 fn metadata() {
     holds::<contract::Metadata>(include_str!("../golden/metadata.json"));
 }
+
+#[test]
+fn proposal() {
+    let golden = include_str!("../golden/proposal.json");
+    holds::<contract::Proposal>(golden);
+    let proposal: contract::Proposal = serde_json::from_str(golden).unwrap();
+    assert_eq!(proposal.ask.dedup_key(), proposal.dedup_key);
+}
+
+#[test]
+fn withdrawal() {
+    holds::<contract::Withdrawal>(include_str!("../golden/withdrawal.json"));
+}
+
+#[test]
+fn response() {
+    holds::<contract::Response>(include_str!("../golden/response.json"));
+}
+
+#[test]
+fn apply_state() {
+    holds::<contract::ApplyState>(include_str!("../golden/apply-state.json"));
+}

@@ -12,7 +12,9 @@ fn tried<'a>(host: &'a HostName, method: &'a str, path: &'a str) -> Tried<'a> {
 
 fn asked(refused: &Refused, method: &str, path: &str) -> Option<RouteAsk> {
     let host = "api.example".parse().unwrap();
-    let Remedy::EgressBlock(justified) = refused.remedy(tried(&host, method, path))?;
+    let Remedy::EgressBlock(justified) = refused.remedy(tried(&host, method, path))? else {
+        return None;
+    };
     Some(justified.ask)
 }
 
@@ -80,7 +82,9 @@ fn a_host_refusal_asks_for_the_host_and_filters_only_by_what_is_known() {
         method: None,
         path: None,
     };
-    let Remedy::EgressBlock(justified) = refused.remedy(at_connect).unwrap();
+    let Remedy::EgressBlock(justified) = refused.remedy(at_connect).unwrap() else {
+        panic!("the remedy is a route")
+    };
     assert_eq!(
         (justified.ask.methods.len(), justified.ask.path_allowlist.len()),
         (0, 0)
