@@ -143,6 +143,12 @@ impl fmt::Debug for Fingerprint {
 // === impl Finding ===
 
 impl Finding {
+    /// Whether it is reason to block, not only to warn.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        self.confidence == Confidence::High
+    }
+
     /// What may be shown of the secret: the beginning that is public, and the length.
     #[must_use]
     pub fn redacted(&self) -> String {

@@ -1,19 +1,14 @@
-//! The rule scanner's face: a [`Scanner`] is made once from a [`RuleSet`] and shared; it scans buffers, or streams
-//! chunk by chunk.
-//!
-//! Scanning a stream, a caller releases bytes as they come, except those that the scanner says must wait: they may
-//! be part of a secret whose end has not arrived. When a finding is told, its last byte is still held.
+//! The rule scanner's face: a [`Scanner`] is made once from a [`RuleSet`] and shared. It scans whole buffers
+//! ([`Scanner::scan`]), streams chunk by chunk ([`Scanner::stream`]), or the many parts of one message
+//! ([`Scanner::parts`]).
 
 use crate::finding::{Finding, without_repeats};
 use crate::pattern::Anchor;
-use crate::rule::{RuleSet, Setting};
-use crate::scan::{Budget, Compiled, Engine, Keywords, Layer, Manner, Names, Raw, Session};
-use std::collections::VecDeque;
+use crate::rule::{RuleError, RuleSet, Setting};
+use crate::scan::{Compiled, Engine, Keywords, Names};
+use crate::stream::{Parts, Stream};
 use std::hash::RandomState;
 use std::sync::{Arc, OnceLock};
-
-/// So many findings are remembered, to tell none twice.
-const REMEMBERED: usize = 256;
 
 /// How to scan.
 #[derive(Debug, Clone)]
@@ -34,30 +29,26 @@ pub struct Options {
 /// Decoding what was scanned would take more than is allowed; what is inside is not known. The caller must treat
 /// it as if a secret had been found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("decoding the content would take more work than is allowed, so it was not scanned whole")]
+#[error(
+    "budget exceeded: decoding the content would take more work than is allowed, so it was not scanned whole"
+)]
 pub struct BudgetExceeded;
 
 /// Why a scanner could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the rules cannot be made into a scanner: {0}")]
-pub struct ScannerError(String);
+pub enum ScannerError {
+    /// more rules or keywords than fit one automaton
+    #[error("the rules cannot be made into a scanner: {0}")]
+    TooMany(String),
+    /// the rules themselves
+    #[error(transparent)]
+    Rules(#[from] RuleError),
+}
 
 /// A rule set, ready to scan. Cheap to clone.
 #[derive(Clone)]
 pub struct Scanner {
     engine: Arc<Engine>,
-}
-
-/// The scan of one stream.
-pub struct Stream {
-    engine: Arc<Engine>,
-    manner: Manner,
-    budget: Budget,
-    layer: Layer,
-    raw: Vec<Raw>,
-    /// The latest findings, to tell none twice.
-    told: VecDeque<Raw>,
-    scratch: Vec<u8>,
 }
 
 // === impl Options ===
@@ -84,8 +75,8 @@ impl Scanner {
     /// # Errors
     /// There are more rules or keywords than fit one automaton.
     pub fn new(rules: RuleSet) -> Result<Self, ScannerError> {
-        let too_many = || ScannerError("there are more than 65535".to_owned());
-        let keywords = Keywords::new(&rules).map_err(ScannerError)?;
+        let too_many = || ScannerError::TooMany("there are more than 65535".to_owned());
+        let keywords = Keywords::new(&rules).map_err(ScannerError::TooMany)?;
         let (mut detectors, mut at_runs) = (Vec::new(), Vec::new());
         let mut compiled = Vec::new();
         for (index, rule) in rules.rules.into_iter().enumerate() {
@@ -119,6 +110,14 @@ impl Scanner {
         })
     }
 
+    /// A scanner for the rules of this crate.
+    ///
+    /// # Errors
+    /// None, in a build whose tests pass.
+    pub fn built_in() -> Result<Self, ScannerError> {
+        Self::new(RuleSet::built_in()?)
+    }
+
     /// Scans all of `text`. Repeats are dropped.
     ///
     /// # Errors
@@ -126,7 +125,7 @@ impl Scanner {
     pub fn scan(&self, text: &[u8], options: &Options) -> Result<Vec<Finding>, BudgetExceeded> {
         let mut stream = self.stream(options);
         let mut findings = Vec::new();
-        stream.work(text, true, &mut findings)?;
+        stream.push_all(text, &mut findings)?;
         without_repeats(&mut findings);
         Ok(findings)
     }
@@ -134,19 +133,20 @@ impl Scanner {
     /// The scan of a stream.
     #[must_use]
     pub fn stream(&self, options: &Options) -> Stream {
-        Stream {
-            manner: Manner {
-                setting: options.setting,
-                key: options.fingerprint_key.clone(),
-                path: options.path.clone(),
-            },
-            budget: Budget::new(options.decoded_base, options.decoded_per_byte),
-            layer: Layer::new(&self.engine, crate::DecodePath::default()),
-            raw: Vec::new(),
-            told: VecDeque::new(),
-            scratch: Vec::new(),
-            engine: Arc::clone(&self.engine),
-        }
+        Stream::new(&self.engine, options, "")
+    }
+
+    /// The scan of a stream that is the value of something called `name`: a field, a header, a key. See
+    /// [`Parts::scan_value`].
+    #[must_use]
+    pub fn stream_of(&self, name: &str, options: &Options) -> Stream {
+        Stream::new(&self.engine, options, name)
+    }
+
+    /// The scan of the parts of one message, each by itself.
+    #[must_use]
+    pub fn parts(&self, options: &Options) -> Parts {
+        Parts::new(&self.engine, options)
     }
 
     /// How many rules there are.
@@ -154,81 +154,4 @@ impl Scanner {
     pub fn rules(&self) -> usize {
         self.engine.rules.len()
     }
-}
-
-// === impl Stream ===
-
-impl Stream {
-    /// Scans the next bytes and appends what is found to `findings` (the same secret may be told twice; see
-    /// [`without_repeats`]). Gives how many of the bytes so far, counted from the last, must not leave yet.
-    ///
-    /// # Errors
-    /// The budget was exceeded, now or before.
-    pub fn push(&mut self, chunk: &[u8], findings: &mut Vec<Finding>) -> Result<usize, BudgetExceeded> {
-        self.work(chunk, false, findings)?;
-        let hold = self.layer.position() - self.layer.hold_from();
-        Ok(usize::try_from(hold).unwrap_or(usize::MAX))
-    }
-
-    /// The stream is over; nothing needs to be held any more.
-    ///
-    /// # Errors
-    /// The budget was exceeded, now or before.
-    pub fn finish(&mut self, findings: &mut Vec<Finding>) -> Result<(), BudgetExceeded> {
-        self.work(&[], true, findings)
-    }
-
-    fn work(&mut self, bytes: &[u8], over: bool, findings: &mut Vec<Finding>) -> Result<(), BudgetExceeded> {
-        self.budget.read(bytes.len());
-        let mut session = Session {
-            engine: &self.engine,
-            manner: &self.manner,
-            budget: &mut self.budget,
-            found: &mut self.raw,
-            scratch: &mut self.scratch,
-        };
-        self.layer.push(&mut session, bytes, over);
-        for raw in std::mem::take(&mut self.raw) {
-            if self.told.iter().any(|told| is_repeat(&raw, told)) {
-                continue;
-            }
-            if self.told.len() == REMEMBERED {
-                self.told.pop_front();
-            }
-            self.told.push_back(raw.clone());
-            findings.extend(tell(&self.engine, raw));
-        }
-        if self.budget.is_exceeded() {
-            Err(BudgetExceeded)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// Whether `raw` is `told` once more: the neighbourhood of an escape is read twice.
-fn is_repeat(raw: &Raw, told: &Raw) -> bool {
-    let overlap = raw.span.start < told.span.end && told.span.start < raw.span.end;
-    raw.rule == told.rule
-        && raw.hash == told.hash
-        && (raw.decoded == told.decoded || raw.decoded.is_more_than(&told.decoded))
-        && (overlap || raw.decoded.has_container())
-}
-
-fn tell(engine: &Engine, raw: Raw) -> Option<Finding> {
-    let names = &engine.rules.get(usize::from(raw.rule))?.names;
-    Some(Finding {
-        rule: Arc::clone(&names.id),
-        description: Arc::clone(&names.description),
-        confidence: raw.confidence,
-        span: raw.span,
-        decoded: raw.decoded,
-        fingerprint: raw.fingerprint,
-        public_prefix: names
-            .prefixes
-            .get(usize::from(raw.keyword))
-            .cloned()
-            .unwrap_or_else(|| "".into()),
-        length: raw.length,
-    })
 }
