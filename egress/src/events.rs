@@ -136,7 +136,7 @@ pub fn way_in(way: WayIn) -> &'static str {
 fn why_failed(ended: &Ended, cut_for: Option<DenialReason>) -> Option<DenialReason> {
     match ended {
         // An agent that leaves early has had its answer, as far as it wanted it.
-        Ended::Complete | Ended::AgentGone => None,
+        Ended::Complete | Ended::AgentGone | Ended::Drained => None,
         Ended::RequestCut { .. } => Some(cut_for.unwrap_or(DenialReason::CredentialInRequest)),
         Ended::ResponseDenied { .. } | Ended::ResponseCut { .. } => {
             Some(cut_for.unwrap_or(DenialReason::CredentialInResponse))
@@ -158,6 +158,7 @@ pub fn denial_reason(reason: Reason) -> DenialReason {
         | Reason::SchemeNotSupported
         | Reason::BadTarget
         | Reason::AmbiguousFraming
+        | Reason::BadWebsocket
         | Reason::RequestBodyBroke => DenialReason::MalformedRequest,
         Reason::HeadTooLarge | Reason::TooManyConnections => DenialReason::LimitReached,
         Reason::HeadTimeout
@@ -233,6 +234,7 @@ mod tests {
                 Decision::Failed,
                 Some(DenialReason::UpstreamUnreachable),
             ),
+            (Ended::Drained, None, Decision::Allowed, None),
             (Ended::Idle, None, Decision::Failed, Some(DenialReason::TimedOut)),
         ] {
             let event = finished(ended.clone(), cut_for);

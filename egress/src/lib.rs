@@ -21,6 +21,7 @@ pub mod grants;
 pub mod guard;
 pub mod held;
 pub mod introspection;
+pub mod messages;
 pub mod overrides;
 pub mod permit;
 pub mod policy;

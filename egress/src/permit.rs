@@ -1,7 +1,7 @@
 //! One admitted request, from admission to its end: what looks at its bodies, and the event it leaves.
 //!
-//! Responses are looked into on routes with auth only: to no other host did egress send a credential that could come back,
-//! and no request carried one there.
+//! Responses, and what comes through a WebSocket, are looked into on routes with auth only: to no other host did egress send
+//! a credential that could come back, and no request carried one there.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,13 +10,17 @@ use contract::DenialReason;
 use contract::denial::DENIED_BY_HEADER;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
-use mitm::{BodyLength, Cut, Denial, Inspector, Outcome, Permit, Released, RequestHead};
+use mitm::{
+    BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
+    Released, RequestHead,
+};
 
 use crate::answer;
 use crate::decision::Allowed;
 use crate::events::Draft;
 use crate::git_push::only_downloads;
 use crate::held::{Budget, HeldBody};
+use crate::messages::MessageTripwire;
 use crate::refused::Refused;
 use crate::standing::Standing;
 use crate::tripwire::{BodyTripwire, Tripped, Tripwire};
@@ -166,6 +170,23 @@ impl Permit for Admitted {
         Ok(inspector)
     }
 
+    fn websocket_inspectors(&mut self) -> MessageInspectors {
+        let looking_for = |refused| {
+            let tripwire = self.tripwire.messages()?;
+            let verdicts = self.verdicts.clone();
+            let messages = Messages {
+                tripwire,
+                refused,
+                verdicts,
+            };
+            Some(Box::new(messages) as Box<dyn MessageInspector>)
+        };
+        MessageInspectors {
+            up: looking_for(Refused::CredentialInRequest),
+            down: looking_for(Refused::CredentialInResponse).filter(|_| self.injects),
+        }
+    }
+
     fn finished(self, outcome: Outcome) {
         if let Some((log, place, draft)) = self.event {
             log.write(
@@ -189,14 +210,17 @@ impl Verdicts {
     fn denial(&self, refused: &Refused) -> Denial {
         let reason = refused.reason();
         let _ = self.first.set(reason);
+        let mut told_agent = answer::denial(
+            refused.status(),
+            reason,
+            Some(self.host.clone()),
+            refused.message(self.supervise),
+            None,
+        );
+        let close = CloseReason(format!("egress: {reason}"));
+        told_agent.extensions_mut().insert(close);
         Denial {
-            told_agent: answer::denial(
-                refused.status(),
-                reason,
-                Some(self.host.clone()),
-                refused.message(self.supervise),
-                None,
-            ),
+            told_agent,
             logged: reason.to_string(),
         }
     }
@@ -292,5 +316,44 @@ impl Inspector for ResponseBody {
             return Err(self.verdicts.cut(&Refused::CredentialInResponse));
         }
         Ok(())
+    }
+}
+
+/// Looks at one direction of a WebSocket.
+struct Messages {
+    tripwire: MessageTripwire,
+    /// What a finding is called in this direction.
+    refused: Refused,
+    verdicts: Verdicts,
+}
+
+impl MessageInspector for Messages {
+    fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Cut> {
+        self.tripwire
+            .push(data, released)
+            .map_err(|Tripped| self.verdicts.cut(&self.refused))
+    }
+
+    fn message_end(&mut self, released: &mut Released) -> Result<(), Cut> {
+        self.tripwire
+            .message_end(released)
+            .map_err(|Tripped| self.verdicts.cut(&self.refused))
+    }
+
+    fn overdue(&mut self, released: &mut Released) -> Result<(), Cut> {
+        self.tripwire.let_go(released);
+        Ok(())
+    }
+
+    fn control(&mut self, payload: &[u8]) -> Result<(), Cut> {
+        self.tripwire
+            .control(payload)
+            .map_err(|Tripped| self.verdicts.cut(&self.refused))
+    }
+
+    fn finish(&mut self, released: &mut Released) -> Result<(), Cut> {
+        self.tripwire
+            .finish(released)
+            .map_err(|Tripped| self.verdicts.cut(&self.refused))
     }
 }

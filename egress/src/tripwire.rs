@@ -16,6 +16,7 @@ use secrets::known::{Builder, HeldStream, KnownValues, SHORTEST};
 use zeroize::Zeroizing;
 
 use crate::credential::CredentialStore;
+use crate::messages::MessageTripwire;
 
 /// The credentials of one policy.
 pub struct Tripwire {
@@ -114,6 +115,11 @@ impl Tripwire {
         let short =
             !self.short.is_empty() && (holds(bytes) || holds(&contract::reading::percent_decode(bytes)));
         short || self.finds(bytes)
+    }
+
+    /// Looks at one direction of a WebSocket; none when there is nothing to look for.
+    pub fn messages(&self) -> Option<MessageTripwire> {
+        (!self.values.is_empty()).then(|| MessageTripwire::new(&self.values))
     }
 
     /// Looks at one body; none when there is nothing to look for.

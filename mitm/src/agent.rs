@@ -25,6 +25,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::request::AgentLeg;
 use crate::stream::{Rewound, Stream};
 use crate::tunnel::{Intercepted, intercept};
+use crate::websocket::session;
 
 /// How long an idle HTTP/2 agent may take to answer GOAWAY.
 const HINT: Duration = Duration::from_secs(5);
@@ -144,7 +145,11 @@ async fn serve_connect<P: Policy>(
         limits.timeouts.head,
         activity,
     );
-    let mut gate = serve_http1(gate, leg, &draining).await;
+    let mut gate = serve_http1(gate, Arc::clone(&leg), &draining).await;
+    if let Some(switched) = leg.take_switched() {
+        let (stream, unread) = gate.into_parts();
+        return session::run(switched, Rewound::new(unread, stream), limits, &draining).await;
+    }
     match gate.take_stop() {
         Some(Stop::Refused(error)) => {
             let (mut stream, _) = gate.into_parts();
@@ -207,6 +212,7 @@ where
         draining,
     )
     .await;
+    // Nothing is left in hyper's own buffer: the gate gives it the bytes of one request only.
     served.into_parts().io.into_inner()
 }
 

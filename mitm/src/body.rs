@@ -136,7 +136,8 @@ impl Drop for RequestFlow {
 /// The body of an answer on its way to the agent.
 pub(crate) struct ResponseBody<P: Permit> {
     kind: Kind<P>,
-    _under_way: UnderWay,
+    /// None: someone else keeps it.
+    _under_way: Option<UnderWay>,
 }
 
 enum Kind<P: Permit> {
@@ -155,8 +156,17 @@ impl<P: Permit> ResponseBody<P> {
     pub(crate) fn local(answer: LocalResponse, under_way: UnderWay) -> http::Response<Self> {
         answer.map(|body| Self {
             kind: Kind::Whole((!body.is_empty()).then_some(body)),
-            _under_way: under_way,
+            _under_way: Some(under_way),
         })
+    }
+
+    /// What follows the head of a 101. The request stays under way until what it switched to is over, so that
+    /// no bytes after it are taken for a request.
+    pub(crate) fn switching() -> Self {
+        Self {
+            kind: Kind::Whole(None),
+            _under_way: None,
+        }
     }
 
     /// An upstream's answer. It ends the exchange, and gives the connection back when it is over.
@@ -182,7 +192,7 @@ impl<P: Permit> ResponseBody<P> {
         };
         Self {
             kind,
-            _under_way: under_way,
+            _under_way: Some(under_way),
         }
     }
 }

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::authority::{Authority, Host};
 use crate::dial::{DialError, dial};
 use crate::limits::Limits;
 use crate::pool::Sender;
 use crate::refusal::Reason;
+use crate::stream::{Rewound, Stream};
 use crate::upstream::Upstream;
 
 /// HTTP/2 flow-control windows, bytes. With the protocol's 64 KiB a distant upstream is limited to 64 KiB per
@@ -32,26 +35,45 @@ pub(crate) async fn connect(
     if !tls {
         return http1_sender(stream, limits).await;
     }
-    let connector = TlsConnector::from(Arc::clone(&upstream.tls));
-    let handshake = connector.connect(server_name(authority)?, stream);
-    let stream = match tokio::time::timeout(limits.timeouts.tls, handshake).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            return Err(DialError::new(
-                Reason::UpstreamTls,
-                format!("TLS with {authority} failed: {error}"),
-            ));
-        }
-        Err(_) => {
-            let seconds = limits.timeouts.tls.as_secs_f32();
-            let detail = format!("TLS with {authority} was not done within {seconds} s");
-            return Err(DialError::new(Reason::UpstreamConnectTimeout, detail));
-        }
-    };
+    let stream = secure(Arc::clone(&upstream.tls), stream, authority, limits).await?;
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         http2_sender(stream, limits).await
     } else {
         http1_sender(stream, limits).await
+    }
+}
+
+/// A connection of its own for a WebSocket: TLS to the host itself, offering HTTP/1.1 alone.
+pub(crate) async fn connect_for_upgrade(
+    upstream: &Upstream,
+    authority: &Authority,
+    limits: &Limits,
+) -> Result<TlsStream<Rewound<Stream>>, DialError> {
+    let stream = dial(&upstream.dialer, authority, true, limits.timeouts.connect).await?;
+    let mut tls = ClientConfig::clone(&upstream.tls);
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    secure(Arc::new(tls), stream, authority, limits).await
+}
+
+/// TLS, trusting as `tls` says.
+async fn secure(
+    tls: Arc<ClientConfig>,
+    stream: Rewound<Stream>,
+    authority: &Authority,
+    limits: &Limits,
+) -> Result<TlsStream<Rewound<Stream>>, DialError> {
+    let handshake = TlsConnector::from(tls).connect(server_name(authority)?, stream);
+    match tokio::time::timeout(limits.timeouts.tls, handshake).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(DialError::new(
+            Reason::UpstreamTls,
+            format!("TLS with {authority} failed: {error}"),
+        )),
+        Err(_) => {
+            let seconds = limits.timeouts.tls.as_secs_f32();
+            let detail = format!("TLS with {authority} was not done within {seconds} s");
+            Err(DialError::new(Reason::UpstreamConnectTimeout, detail))
+        }
     }
 }
 

@@ -23,7 +23,9 @@ pub(crate) enum RequestFailure {
 pub(crate) struct Exchange {
     started: Instant,
     bytes_up: AtomicU64,
-    /// Milliseconds from `started` to the last piece of the body.
+    bytes_down: AtomicU64,
+    /// Milliseconds from `started` to the last piece of the request's body, of a WebSocket to the last bytes of
+    /// either side.
     progressed: AtomicU64,
     request_over: AtomicBool,
     failure: Mutex<Option<RequestFailure>>,
@@ -34,6 +36,7 @@ impl Exchange {
         Arc::new(Self {
             started,
             bytes_up: AtomicU64::new(0),
+            bytes_down: AtomicU64::new(0),
             progressed: AtomicU64::new(0),
             request_over: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -42,6 +45,14 @@ impl Exchange {
 
     pub(crate) fn sent(&self, bytes: u64) {
         self.bytes_up.fetch_add(bytes, Ordering::Relaxed);
+        self.progress();
+    }
+
+    pub(crate) fn received(&self, bytes: u64) {
+        self.bytes_down.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.progressed.store(elapsed, Ordering::Relaxed);
     }
@@ -77,7 +88,6 @@ pub(crate) struct Ticket<P: Permit> {
     permit: Option<P>,
     exchange: Arc<Exchange>,
     status: Option<StatusCode>,
-    bytes_down: u64,
 }
 
 impl<P: Permit> Ticket<P> {
@@ -86,7 +96,6 @@ impl<P: Permit> Ticket<P> {
             permit: Some(permit),
             exchange,
             status: None,
-            bytes_down: 0,
         }
     }
 
@@ -105,7 +114,7 @@ impl<P: Permit> Ticket<P> {
     }
 
     pub(crate) fn received(&mut self, bytes: u64) {
-        self.bytes_down += bytes;
+        self.exchange.received(bytes);
     }
 
     pub(crate) fn end(&mut self, ended: Ended) {
@@ -113,7 +122,7 @@ impl<P: Permit> Ticket<P> {
             permit.finished(Outcome {
                 status: self.status,
                 bytes_up: self.exchange.bytes_up.load(Ordering::Relaxed),
-                bytes_down: self.bytes_down,
+                bytes_down: self.exchange.bytes_down.load(Ordering::Relaxed),
                 duration: self.exchange.started.elapsed(),
                 ended,
             });

@@ -48,7 +48,7 @@ struct Outgoing {
 }
 
 /// Why there is no response to forward.
-enum Failed {
+pub(crate) enum Failed {
     Refused { reason: Reason, detail: String },
     RequestCut(crate::policy::Denial),
 }
@@ -84,6 +84,17 @@ pub(crate) async fn forward<P: Policy>(
             return ResponseBody::local(answer, under_way);
         }
     };
+    pass_on(response, lease, ticket, idle, under_way)
+}
+
+/// Puts an upstream's answer to the permit and passes it on.
+pub(crate) fn pass_on<P: Permit>(
+    response: Response<Incoming>,
+    lease: Option<Lease>,
+    mut ticket: Ticket<P>,
+    idle: Duration,
+    under_way: UnderWay,
+) -> Response<ResponseBody<P>> {
     let (mut parts, body) = response.into_parts();
     headers::strip_response(&mut parts.headers);
     headers::settle_length(&mut parts.headers, body.is_end_stream(), body.size_hint().exact());
@@ -111,7 +122,7 @@ pub(crate) async fn forward<P: Policy>(
 }
 
 /// The answer to a request that got no response.
-fn answer_failure<P: Policy>(
+pub(crate) fn answer_failure<P: Policy>(
     core: &Core<P>,
     failed: Failed,
     head: &RequestHead,
@@ -237,7 +248,8 @@ async fn exchange_with_upstream<P: Policy>(
     Err(Failed::new(Reason::UpstreamBroke, "no attempt was made"))
 }
 
-fn still_admitted<P: Permit>(ticket: &mut Ticket<P>, headers: &HeaderMap) -> Result<(), Failed> {
+/// Puts the request to its permit once more: time has passed since it was admitted.
+pub(crate) fn still_admitted<P: Permit>(ticket: &mut Ticket<P>, headers: &HeaderMap) -> Result<(), Failed> {
     let Some(permit) = ticket.permit() else {
         return Ok(());
     };
@@ -303,7 +315,7 @@ fn was_lost(error: &TrySendError<Request<RequestBody>>) -> bool {
 }
 
 impl Failed {
-    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self::Refused {
             reason,
             detail: detail.into(),

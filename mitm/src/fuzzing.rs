@@ -1,10 +1,13 @@
 //! Doors to the private parsers for the fuzz targets beside this crate. Each panics when a promise is broken,
 //! which is what a fuzzer looks for; nothing else calls them.
 
+use bytes::BytesMut;
+
 use crate::authority::Authority;
 use crate::chunk::{ChunkFollower, Followed};
 use crate::detect::{Detected, detect};
 use crate::head::{self, Leg};
+use crate::websocket::frame::{Event, FrameReader, Origin, ProtocolError};
 
 /// A head that is judged has one reading: cut anywhere, it ends at the same place, and `Host`, target and
 /// authority survive the types that they are forwarded in.
@@ -47,4 +50,35 @@ pub fn detected(bytes: &[u8]) {
         let early = detect(bytes.get(..length).unwrap_or_default());
         assert!(early == Detected::Undecided || early == decided);
     }
+}
+
+/// Frames have one reading, however they arrive; payload is the same bytes, unmasked once.
+pub fn frames(bytes: &[u8], cut: usize, client: bool) {
+    let origin = if client { Origin::Client } else { Origin::Server };
+    let whole = read_frames(origin, &[bytes]);
+    let (first, rest) = bytes.split_at(cut.min(bytes.len()));
+    assert_eq!(read_frames(origin, &[first, rest]), whole);
+}
+
+type Frames = (Vec<Event>, Vec<u8>, Option<ProtocolError>);
+
+fn read_frames(origin: Origin, pieces: &[&[u8]]) -> Frames {
+    let mut reader = FrameReader::new(origin);
+    let mut buffer = BytesMut::new();
+    let (mut events, mut payload) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            match reader.next(&mut buffer) {
+                Ok(Some(Event::Payload(data))) => {
+                    assert!(!data.is_empty());
+                    payload.extend_from_slice(&data);
+                }
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => return (events, payload, Some(error)),
+            }
+        }
+    }
+    (events, payload, None)
 }

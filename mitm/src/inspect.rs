@@ -30,13 +30,57 @@ pub trait Inspector: Send {
     }
 }
 
+/// Looks at one direction of a WebSocket.
+///
+/// The core takes the frames apart: the payloads of the text and binary messages come here unmasked, as one stream,
+/// the fragments of a message one after the other and the messages one after the other, so that what is split over
+/// either is found. Where a message ends is told beside it. Whoever must see a message whole holds it until
+/// [`MessageInspector::message_end`]; how much that may be is the inspector's to bound.
+///
+/// What is released, in order, is what was pushed; the core frames it anew. A cut ends the WebSocket for both sides:
+/// the agent gets a close frame 1008, the upstream no further byte, and nothing that was held or released in the same
+/// step leaves.
+pub trait MessageInspector: Send {
+    /// The next piece of payload. Whatever may go on now is put into `released`.
+    fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Cut>;
+
+    /// A message ends with what was pushed. What stays held now delays its end until it is released, so hold only
+    /// what may be the beginning of a finding.
+    fn message_end(&mut self, released: &mut Released) -> Result<(), Cut>;
+
+    /// For [`HELD_MESSAGE`](crate::limits::HELD_MESSAGE) nothing has followed a message whose end is held, or very
+    /// many messages wait: releases all that is held, for the other side may be waiting for it, or cuts.
+    fn overdue(&mut self, released: &mut Released) -> Result<(), Cut>;
+
+    /// The whole payload of a ping, a pong or a close, which is no part of the stream and cannot wait.
+    fn control(&mut self, payload: &[u8]) -> Result<(), Cut>;
+
+    /// The direction is over: releases what was held back, or cuts.
+    fn finish(&mut self, released: &mut Released) -> Result<(), Cut>;
+}
+
+/// What looks at a WebSocket.
+#[derive(Default)]
+pub struct MessageInspectors {
+    /// At what the agent sends.
+    pub up: Option<Box<dyn MessageInspector>>,
+    /// At what the upstream sends.
+    pub down: Option<Box<dyn MessageInspector>>,
+}
+
 /// The stream must not go on.
 #[derive(Debug)]
 pub struct Cut {
     /// In the request direction `told_agent` is the answer; in the response direction the head has left
-    /// already, so only `logged` is used.
+    /// already, so only `logged` is used. On a WebSocket the agent is told the [`CloseReason`] among `told_agent`'s
+    /// extensions.
     pub denial: Denial,
 }
+
+/// What the close frame says of a WebSocket that was cut: put it into the extensions of the denial's answer. What is
+/// longer than a close frame's 123 bytes is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseReason(pub String);
 
 /// What an inspector lets through, in order.
 #[derive(Debug, Default)]

@@ -7,7 +7,8 @@
 //!
 //! How a request goes: the *gate* judges its raw head → *request* compares every name of the host →
 //! [`Policy::admit`] → *forward* takes a pooled connection or *dials* → the response's head is put to the
-//! [`Permit`] → both bodies *flow* frame by frame past their [`Inspector`]s → [`Permit::finished`].
+//! [`Permit`] → both bodies *flow* frame by frame past their [`Inspector`]s → [`Permit::finished`]. After a 101 it is
+//! the messages of a *websocket* that go past their [`MessageInspector`]s.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -103,12 +104,13 @@ mod target;
 pub mod trust;
 mod tunnel;
 pub mod upstream;
+mod websocket;
 
 pub use address::{AddressRules, ForbiddenAddress, interface_networks};
 pub use authority::{Authority, AuthorityError, DnsName, Host};
 pub use certificates::{CertificateAuthority, CertificateError};
 pub use guard::listen::{ListenAddress, ListenError, Listener};
-pub use inspect::{Cut, Inspector, Released};
+pub use inspect::{CloseReason, Cut, Inspector, MessageInspector, MessageInspectors, Released};
 pub use limits::{Limits, Timeouts};
 pub use policy::{
     BodyLength, ConnectPlan, ConnectRequest, ConnectionId, Denial, Ended, Forward, LocalResponse, Outcome,

@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+/// How long the end of a WebSocket message that an inspector holds waits for what follows it. Long enough for a
+/// message that was sent in one go with it, short enough for whoever waits for an answer.
+pub const HELD_MESSAGE: Duration = Duration::from_millis(500);
+
 /// Sizes and counts.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -23,7 +23,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::authority::Authority;
-use crate::inspect::Inspector;
+use crate::inspect::{Inspector, MessageInspectors};
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::Upstream;
 
@@ -197,6 +197,12 @@ pub trait Permit: Send + 'static {
         Ok(None)
     }
 
+    /// What looks at the messages of a WebSocket. Asked once, after [`Permit::response`] has let the upstream's
+    /// 101 pass (whatever inspector that names has no body to look at).
+    fn websocket_inspectors(&mut self) -> MessageInspectors {
+        MessageInspectors::default()
+    }
+
     /// The request is over. Called exactly once.
     fn finished(self, outcome: Outcome);
 }
@@ -206,9 +212,9 @@ pub trait Permit: Send + 'static {
 pub struct Outcome {
     /// What the agent was answered; none when it left before.
     pub status: Option<StatusCode>,
-    /// Body bytes sent upstream.
+    /// Body bytes sent upstream; of a WebSocket the payload of its messages.
     pub bytes_up: u64,
-    /// Body bytes sent to the agent.
+    /// Body bytes sent to the agent; of a WebSocket the payload of its messages.
     pub bytes_down: u64,
     /// From the complete head to the end.
     pub duration: Duration,
@@ -219,8 +225,10 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// Both bodies went through whole.
+    /// Both bodies went through whole; a WebSocket was closed by both sides.
     Complete,
+    /// The proxy is going down: both sides of a WebSocket were told so (1001).
+    Drained,
     /// The request-body inspector cut it: upstream never saw its end, and the agent got the denial.
     RequestCut { logged: String },
     /// The policy refused the response's head; the agent got the denial.

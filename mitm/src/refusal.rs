@@ -86,7 +86,9 @@ reasons! {
     SniMissing = "sni_missing", FORBIDDEN;
     /// No certificate could be minted.
     CertificateUnavailable = "certificate_unavailable", BAD_GATEWAY;
-    /// WebSocket is not carried.
+    /// The upgrade to WebSocket is not one (method, version, key), or the agent's frames break the protocol.
+    BadWebsocket = "bad_websocket", BAD_REQUEST;
+    /// WebSocket is not carried on this way in.
     WebsocketUnsupported = "websocket_unsupported", NOT_IMPLEMENTED;
     /// Every connection slot is taken.
     TooManyConnections = "too_many_connections", SERVICE_UNAVAILABLE;

@@ -11,6 +11,7 @@ use http::uri::{self, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use crate::activity::{Activity, UnderWay};
 use crate::authority::Authority;
@@ -21,12 +22,14 @@ use crate::headers;
 use crate::policy::{BodyLength, ConnectionId, Policy, RequestHead, Verdict, WayIn};
 use crate::refusal::{Reason, Refusal};
 use crate::target;
+use crate::websocket::handshake::{self, open};
+use crate::websocket::session::Switched;
 
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
 /// The leg of an agent connection on which requests come in.
-pub(crate) struct AgentLeg<P> {
+pub(crate) struct AgentLeg<P: Policy> {
     pub(crate) core: Arc<Core<P>>,
     pub(crate) connection: ConnectionId,
     pub(crate) activity: Arc<Activity>,
@@ -34,6 +37,8 @@ pub(crate) struct AgentLeg<P> {
     way_in: WayIn,
     /// None in the clear.
     tunnel: Option<Arc<Named>>,
+    /// What the connection is to become when hyper has let it go.
+    switched: Mutex<Option<Switched<P::Permit>>>,
 }
 
 /// An authority in the forms in which it is written.
@@ -86,6 +91,7 @@ impl<P: Policy> AgentLeg<P> {
             sequence: AtomicU64::new(0),
             way_in: WayIn::AbsoluteForm,
             tunnel: None,
+            switched: Mutex::default(),
         })
     }
 
@@ -110,7 +116,13 @@ impl<P: Policy> AgentLeg<P> {
             sequence: AtomicU64::new(0),
             way_in,
             tunnel,
+            switched: Mutex::default(),
         }))
+    }
+
+    /// The WebSocket that the last request opened, if it did.
+    pub(crate) fn take_switched(&self) -> Option<Switched<P::Permit>> {
+        self.switched.lock().take()
     }
 
     /// Answers one request. In HTTP/1 the gate has counted it already.
@@ -169,10 +181,12 @@ impl<P: Policy> AgentLeg<P> {
         let body = body_length(&parts.headers, body);
         let asked = headers::strip_request(&mut parts.headers);
         if asked.websocket {
-            return Err(Refused::new(
-                Reason::WebsocketUnsupported,
-                "WebSocket is not carried by this proxy",
-            ));
+            if self.way_in != WayIn::TunnelHttp1 {
+                let detail = "WebSocket is carried over HTTP/1.1 inside CONNECT and TLS (wss://) only";
+                return Err(Refused::new(Reason::WebsocketUnsupported, detail));
+            }
+            handshake::check_request(parts, body)
+                .map_err(|detail| Refused::new(Reason::BadWebsocket, detail))?;
         }
         headers::restore_te(&mut parts.headers, asked);
         let head = RequestHead {
@@ -229,6 +243,11 @@ impl<P: Policy> AgentLeg<P> {
                     host_header: &named.host_header,
                     uri_authority: &named.uri_authority,
                 };
+                if head.websocket {
+                    let (response, switched) = open(&self.core, leave, head, headers, route, under_way).await;
+                    *self.switched.lock() = switched;
+                    return response;
+                }
                 forward(&self.core, leave, head, headers, body, route, under_way).await
             }
             Verdict::Answer(answer) => ResponseBody::local(answer, under_way),

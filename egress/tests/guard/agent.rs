@@ -15,6 +15,8 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How a request goes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +261,34 @@ pub(crate) async fn connect(socket: &Path, target: &str, lines: &str) -> Result<
     }
     stream.read_to_end(&mut answer).await.unwrap();
     Err(Box::new(parse(&answer)))
+}
+
+/// A WebSocket to the guard, or what was answered instead.
+pub(crate) type Opened = Result<WebSocketStream<TlsStream<UnixStream>>, Box<Got>>;
+
+/// Asks for an upgrade as this request would.
+pub(crate) async fn open_websocket(socket: &Path, authority: &str, ask: &Ask) -> Opened {
+    let stream = connect(socket, &format!("{}:443", ask.host), "").await?;
+    let mut tls = tls(stream, authority, &ask.host, false).await.unwrap();
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
+        ask.method, ask.target, ask.host
+    );
+    for (name, value) in &ask.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    tls.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !is_whole(&answer) {
+        answer.push(tls.read_u8().await.unwrap());
+    }
+    let got = parse(&answer);
+    if got.status == StatusCode::SWITCHING_PROTOCOLS {
+        Ok(WebSocketStream::from_raw_socket(tls, Role::Client, None).await)
+    } else {
+        Err(Box::new(got))
+    }
 }
 
 /// Writes raw bytes to the guard and reads until it closes or an answer is whole.

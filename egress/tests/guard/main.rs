@@ -21,3 +21,4 @@ mod reload;
 mod seat;
 mod streams;
 mod tripwire;
+mod websocket;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::agent::{self, Ask, EVERY_WAY, Way, ask, get};
 use crate::bottle::{Bottle, TOKEN};
 
-const ROUTES: &str = "
+pub(crate) const ROUTES: &str = "
 - {host: api.example, path_allowlist: [/repos/acme/, /@acme/], methods: [GET, POST, PUT],
    auth: {scheme: Bearer, token_ref: API_TOKEN, token_env: EGRESS_TOKEN_0}}
 - {host: basic.example, auth: {scheme: Basic, token_ref: BASIC, token_env: EGRESS_TOKEN_1}}
@@ -16,7 +16,7 @@ const ROUTES: &str = "
 - {host: login.example, agent_credentials: allow}
 ";
 
-enum Expect {
+pub(crate) enum Expect {
     Forwarded,
     Refused(DenialReason),
     /// Refused before the guard's own policy has a say, with this status.
@@ -25,7 +25,7 @@ enum Expect {
 
 use Expect::{Forwarded, Malformed, Refused};
 
-fn cases() -> Vec<(Ask, Expect)> {
+pub(crate) fn cases() -> Vec<(Ask, Expect)> {
     let placeholder = PLACEHOLDER_CREDENTIAL;
     let lfs = |operation: &str| {
         ask("POST", "open.example", "/acme/app.git/info/lfs/objects/batch")
@@ -307,7 +307,7 @@ fn in_pieces_began(ask: &Ask, arrived: &[u8]) -> bool {
         && arrived.len() < ask.body.find(TOKEN).unwrap_or(0) + TOKEN.len()
 }
 
-fn judge_arrival(ask: &Ask, seen: &crate::seat::Seen, what: &str) {
+pub(crate) fn judge_arrival(ask: &Ask, seen: &crate::seat::Seen, what: &str) {
     assert!(seen.whole && seen.body == ask.body, "{what}");
     assert_eq!(seen.method, ask.method, "{what}");
     assert!(seen.target.ends_with(&ask.target), "{what}: {}", seen.target);

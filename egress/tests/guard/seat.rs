@@ -17,7 +17,11 @@ use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
@@ -41,6 +45,10 @@ pub(crate) struct Seat {
 
 struct Shared {
     seen: Mutex<Vec<Seen>>,
+    /// What came in messages of WebSockets, text or binary; a control frame counts with its payload.
+    messages: Mutex<Vec<Bytes>>,
+    /// How many WebSockets have ended.
+    ended: watch::Sender<usize>,
     tunnels: Mutex<Vec<String>>,
     issuer: Issuer<'static, KeyPair>,
     upstream_issuer: Issuer<'static, KeyPair>,
@@ -72,6 +80,8 @@ impl Seat {
         let listener = UnixListener::bind(&socket).unwrap();
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
+            messages: Mutex::default(),
+            ended: watch::Sender::new(0),
             tunnels: Mutex::default(),
             issuer,
             upstream_issuer,
@@ -96,6 +106,18 @@ impl Seat {
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().clone()
+    }
+
+    /// What arrived in messages, once so many WebSockets have ended.
+    pub(crate) async fn messages(&self, ended: usize) -> Vec<Bytes> {
+        let mut count = self.shared.ended.subscribe();
+        let waited = count.wait_for(|count| *count >= ended);
+        let patience = std::time::Duration::from_secs(30);
+        tokio::time::timeout(patience, waited)
+            .await
+            .expect("the WebSockets end")
+            .unwrap();
+        self.shared.messages.lock().clone()
     }
 
     pub(crate) fn tunnels(&self) -> Vec<String> {
@@ -155,7 +177,7 @@ fn server_config(host: &str, issuer: &Issuer<'static, KeyPair>) -> Arc<rustls::S
         .unwrap();
     // h2 upstream for one host, so that both are exercised.
     config.alpn_protocols = if host.starts_with("h2.") {
-        vec![b"h2".to_vec()]
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
     } else {
         vec![b"http/1.1".to_vec()]
     };
@@ -175,13 +197,74 @@ where
     } else {
         hyper::server::conn::http1::Builder::new()
             .serve_connection(io, service)
+            .with_upgrades()
             .await
     };
+}
+
+/// Switches to WebSocket, tells what it gets, and answers with what the path asks for.
+fn upgrade(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    let accept = derive_accept_key(request.headers()["sec-websocket-key"].as_bytes());
+    let upgrading = hyper::upgrade::on(&mut request);
+    let asked = request.uri().path().to_owned();
+    let credential = credential(request.headers());
+    tokio::spawn(async move {
+        let io = TokioIo::new(upgrading.await.unwrap());
+        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+        let parts: &[&str] = match asked.rsplit('/').next().unwrap() {
+            "echo-message" => &[&format!("you sent {credential}")],
+            "echo-messages" => &[&credential[..9], &credential[9..]],
+            _ => &[],
+        };
+        for part in parts {
+            let _ = socket.send(Message::text(*part)).await;
+        }
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_close() {
+                continue;
+            }
+            let data = message.into_data();
+            shared.messages.lock().push(data.clone());
+            let _ = socket.send(Message::binary(data)).await;
+        }
+        shared.ended.send_modify(|ended| *ended += 1);
+    });
+    let mut response = Response::new(whole(""));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in [
+        ("upgrade", "websocket"),
+        ("connection", "upgrade"),
+        ("sec-websocket-accept", &accept),
+    ] {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}
+
+fn credential(headers: &HeaderMap) -> String {
+    let value = headers
+        .get("authorization")
+        .map_or("", |value| value.to_str().unwrap());
+    value.trim_start_matches("Bearer ").to_owned()
 }
 
 type Body = BoxBody<Bytes, std::io::Error>;
 
 async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Infallible> {
+    if request.headers().contains_key("upgrade") {
+        shared.seen.lock().push(Seen {
+            method: request.method().to_string(),
+            target: request.uri().to_string(),
+            headers: request.headers().clone(),
+            body: Bytes::new(),
+            whole: true,
+        });
+        if request.uri().path().ends_with("/no-websocket") {
+            return Ok(Response::new(whole("upstream")));
+        }
+        return Ok(upgrade(request, shared));
+    }
     let (parts, mut body) = request.into_parts();
     let mut received = Vec::new();
     let mut whole = true;
@@ -206,12 +289,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
 }
 
 fn respond(path: &str, headers: &HeaderMap, shared: Arc<Shared>) -> Response<Body> {
-    let credential = || {
-        let value = headers
-            .get("authorization")
-            .map_or("", |value| value.to_str().unwrap());
-        value.trim_start_matches("Bearer ").to_owned()
-    };
+    let credential = || credential(headers);
     let mut response = Response::new(whole("upstream"));
     let set = |response: &mut Response<Body>, name: &'static str, value: &str| {
         response.headers_mut().insert(name, value.parse().unwrap());

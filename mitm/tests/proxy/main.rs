@@ -21,3 +21,6 @@ mod protocols;
 mod reach;
 mod smuggling;
 mod tunnels;
+mod websocket;
+mod websocket_ends;
+mod websocket_upgrade;

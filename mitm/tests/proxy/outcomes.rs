@@ -281,31 +281,6 @@ async fn an_upstream_that_does_not_speak_http_is_a_502() {
 }
 
 #[tokio::test]
-async fn a_websocket_request_is_refused_by_name() {
-    let origin = hello().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
-    let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
-    let answer = agent
-        .request(format!(
-            "GET /ws HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        ))
-        .await;
-    assert_eq!(
-        (answer.status, answer.header("x-refused")),
-        (501, Some("websocket_unsupported"))
-    );
-    bench.event().await;
-    assert_eq!(bench.event().await.refused(), Reason::WebsocketUnsupported);
-    assert_eq!(origin.connections(), 0);
-}
-
-#[tokio::test]
 async fn a_verdict_is_asked_for_every_request_of_a_kept_alive_connection() {
     let origin = hello().await;
     let allowed = Arc::new(std::sync::atomic::AtomicBool::new(true));

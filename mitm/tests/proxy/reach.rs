@@ -10,6 +10,7 @@ use mitm::{
 use tokio::net::UnixListener;
 
 use crate::harness::*;
+use crate::websocket::upgrade;
 
 /// Answers with these addresses, a different set each time it is asked.
 #[derive(Debug)]
@@ -212,23 +213,26 @@ async fn requests_go_through_a_chain_of_two_proxies() {
 }
 
 #[tokio::test]
-async fn a_proxys_refusal_of_connect_reaches_the_agent_whole() {
+async fn a_proxys_refusal_of_connect_reaches_the_agent_whole_and_as_the_proxys_own() {
     let mut script = Script::direct(TestAuthority::new("unused").client(&[]));
     script.connect = Box::new(|_| Err(denial(451, "the seat says no")));
     let (seat, address, _directory) = chained(script).await;
     let mut front = Bench::start(Script::through_proxy(address, seat.authority.client(&[]))).await;
-    let mut agent = front
-        .agent()
-        .await
-        .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
-        .await;
-    let answer = agent.request(get("api.test", "/")).await;
-    assert_eq!((answer.status, answer.text()), (451, "the seat says no"));
-    assert_eq!(answer.header("x-denied-by"), Some("test"));
-    front.event().await;
-    front.event().await.admitted();
-    let outcome = front.event().await.finished();
-    assert_eq!((outcome.ended, outcome.bytes_down), (mitm::Ended::Complete, 16));
+    for request in [get("api.test", "/"), upgrade("api.test")] {
+        let mut agent = front
+            .agent()
+            .await
+            .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
+            .await;
+        let answer = agent.request(request).await;
+        assert_eq!((answer.status, answer.text()), (451, "the seat says no"));
+        assert_eq!(answer.header("x-denied-by"), Some("test"));
+        front.event().await;
+        front.event().await.admitted();
+        assert!(matches!(front.event().await, Event::ProxyAnswered));
+        let outcome = front.event().await.finished();
+        assert_eq!((outcome.ended, outcome.bytes_down), (mitm::Ended::Complete, 16));
+    }
 }
 
 #[tokio::test]

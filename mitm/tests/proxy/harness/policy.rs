@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mitm::{
     AddressRules, ConnectPlan, ConnectRequest, Denial, Dialer, DnsName, Forward, Inspector, LocalResponse,
-    Outcome, Permit, Policy, ProxyAddress, Reason, Refusal, RequestHead, Resolve, Resolving, Upstream,
-    Verdict,
+    MessageInspectors, Outcome, Permit, Policy, ProxyAddress, Reason, Refusal, RequestHead, Resolve,
+    Resolving, Upstream, Verdict,
 };
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
@@ -29,6 +29,8 @@ pub(crate) enum Event {
         admitted: bool,
         answerable: bool,
     },
+    /// What is shown to the permit next is an upstream proxy's own answer.
+    ProxyAnswered,
     Finished(Outcome),
 }
 
@@ -58,6 +60,9 @@ impl Event {
 type OnConnect = Box<dyn Fn(&ConnectRequest<'_>) -> Result<ConnectPlan, Denial> + Send + Sync>;
 type OnAdmit = Box<dyn Fn(&RequestHead, &mut HeaderMap) -> Option<Verdict<TestPermit>> + Send + Sync>;
 type MakeInspector = Arc<dyn Fn() -> Box<dyn Inspector> + Send + Sync>;
+type MakeMessageInspectors = Arc<dyn Fn() -> MessageInspectors + Send + Sync>;
+/// None: the request stands.
+type OnStanding = Arc<dyn Fn() -> Option<Denial> + Send + Sync>;
 type OnResponse = Arc<dyn Fn(StatusCode, &mut HeaderMap) -> Result<(), Denial> + Send + Sync>;
 
 /// What the policy does. By default it allows everything.
@@ -70,6 +75,8 @@ pub(crate) struct Script {
     pub(crate) response_inspector: Option<MakeInspector>,
     pub(crate) response: Option<OnResponse>,
     pub(crate) repeatable: bool,
+    pub(crate) standing: Option<OnStanding>,
+    pub(crate) messages: Option<MakeMessageInspectors>,
 }
 
 impl Script {
@@ -101,6 +108,8 @@ impl Script {
             response_inspector: None,
             response: None,
             repeatable: true,
+            standing: None,
+            messages: None,
         }
     }
 
@@ -121,6 +130,8 @@ pub(crate) struct TestPermit {
     response_inspector: Option<MakeInspector>,
     response: Option<OnResponse>,
     repeatable: bool,
+    standing: Option<OnStanding>,
+    messages: Option<MakeMessageInspectors>,
 }
 
 impl TestPermit {
@@ -133,6 +144,8 @@ impl TestPermit {
             response_inspector: None,
             response: None,
             repeatable: true,
+            standing: None,
+            messages: None,
         }
     }
 }
@@ -174,6 +187,8 @@ impl Policy for TestPolicy {
                 response_inspector: self.script.response_inspector.clone(),
                 response: self.script.response.clone(),
                 repeatable: self.script.repeatable,
+                standing: self.script.standing.clone(),
+                messages: self.script.messages.clone(),
             },
             upstream: Arc::clone(&self.script.upstream),
         })
@@ -199,6 +214,17 @@ impl Permit for TestPermit {
         self.request_inspector.as_ref().map(|make| make())
     }
 
+    fn still_admitted(&mut self, _headers: &HeaderMap) -> Result<(), Denial> {
+        match self.standing.as_ref().and_then(|standing| standing()) {
+            Some(denial) => Err(denial),
+            None => Ok(()),
+        }
+    }
+
+    fn proxy_answered(&mut self) {
+        let _ = self.sender.send(Event::ProxyAnswered);
+    }
+
     fn may_be_repeated(&self) -> bool {
         self.repeatable
     }
@@ -212,6 +238,10 @@ impl Permit for TestPermit {
             response(status, headers)?;
         }
         Ok(self.response_inspector.as_ref().map(|make| make()))
+    }
+
+    fn websocket_inspectors(&mut self) -> MessageInspectors {
+        self.messages.as_ref().map(|make| make()).unwrap_or_default()
     }
 
     fn finished(self, outcome: Outcome) {
