@@ -9,6 +9,7 @@
 
 pub mod ack;
 pub mod ask;
+pub mod audit;
 pub mod auth;
 pub mod denial;
 pub mod digest;
@@ -36,6 +37,7 @@ pub mod text;
 
 pub use ack::Applied;
 pub use ask::{Ask, CapabilityAsk, JustifiedAsk, PipelockAsk};
+pub use audit::{AuditEntry, AuditEvent};
 pub use auth::{AuthScheme, HeaderName, RouteAuth, TokenSlot};
 pub use denial::{Denial, DenialReason, Guard, Remedy};
 pub use digest::Sha256Hex;

@@ -97,9 +97,14 @@ impl Home {
         self.root.join(".images.lock")
     }
 
+    /// `audit/`
+    pub fn audits(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
     /// `audit/<slug>.jsonl`, outlives the state.
     pub fn audit(&self, slug: &Slug) -> PathBuf {
-        self.root.join("audit").join(format!("{slug}.jsonl"))
+        self.audits().join(format!("{slug}.jsonl"))
     }
 
     /// `events/<slug>.jsonl.zst`, a finished bottle's access events.

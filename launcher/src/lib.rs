@@ -5,6 +5,7 @@
 
 pub mod agent_environment;
 pub mod ask;
+pub mod audit;
 pub mod ca;
 pub mod cli;
 pub mod commands;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod home;
 pub mod images;
 pub mod isolation;
+mod kill_points;
 pub mod lifecycle;
 pub mod manifest;
 pub mod naming;

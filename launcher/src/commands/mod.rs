@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does with the library.
 
 pub mod attach;
+pub mod audit;
 pub mod check;
 pub mod cleanup;
 pub mod completions;
