@@ -87,6 +87,24 @@ pub enum DenialReason {
     TimedOut,
     /// the guard itself failed
     InternalError,
+    /// no such repository behind the git gate
+    RepositoryNotAllowed,
+    /// a ref that may not be pushed
+    RefNotAllowed,
+    /// a branch or tag that may not be moved off its history
+    RewriteNotAllowed,
+    /// a ref that may not be deleted
+    DeleteNotAllowed,
+    /// a commit changes a protected path
+    PathProtected,
+    /// a new object holds a secret
+    SecretFound,
+    /// a Git LFS pointer, whose content would pass by the gate
+    LfsPointer,
+    /// an object that cannot be read
+    ObjectMalformed,
+    /// the upstream itself refused
+    UpstreamRefused,
 }
 
 impl DenialReason {
@@ -115,6 +133,15 @@ impl DenialReason {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::TimedOut => "timed_out",
             Self::InternalError => "internal_error",
+            Self::RepositoryNotAllowed => "repository_not_allowed",
+            Self::RefNotAllowed => "ref_not_allowed",
+            Self::RewriteNotAllowed => "rewrite_not_allowed",
+            Self::DeleteNotAllowed => "delete_not_allowed",
+            Self::PathProtected => "path_protected",
+            Self::SecretFound => "secret_found",
+            Self::LfsPointer => "lfs_pointer",
+            Self::ObjectMalformed => "object_malformed",
+            Self::UpstreamRefused => "upstream_refused",
         }
     }
 }

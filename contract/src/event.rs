@@ -15,6 +15,27 @@ pub enum Decision {
     Failed,
 }
 
+/// A place in what was pushed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitPlace {
+    /// The ref, where the decision is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The commit, or the object itself where no commit leads to it; hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The file in the repository; parts that may be secret come as `‹redacted:N›`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What the operator can allow it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<crate::gate::GateFingerprint>,
+}
+
 /// One decision. Never holds a query value, a header value or a credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +81,9 @@ pub struct AccessEvent {
     /// The grant that admitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_id: Option<GrantId>,
+    /// Where in a push, for git-gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitPlace>,
     /// Events before this one that could not be written: the reader was gone or too slow.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost_before: u64,

@@ -10,6 +10,8 @@ pub mod config {
     pub const CA_KEY: &str = "ca-key.pem";
     /// More certificate authorities trusted upstream, PEM; absent when there are none.
     pub const EXTRA_CA: &str = "extra-ca.pem";
+    /// What git-gate guards.
+    pub const GATE: &str = "gate.json";
 }
 
 /// File names inside a guard's run directory (writable by the guard).

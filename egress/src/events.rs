@@ -56,6 +56,7 @@ impl Draft {
             microseconds: 0,
             generation,
             grant_id: None,
+            git: None,
             lost_before: 0,
         };
         Self { event, received }
