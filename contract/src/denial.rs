@@ -83,6 +83,14 @@ pub enum DenialReason {
     UpstreamUnreachable,
     /// the upstream's address is not one that this host may have
     AddressNotAllowed,
+    /// the host's name looks like data that is carried out in it
+    HostNameSuspicious,
+    /// decoding the content would take more work than is allowed, so it was not looked at whole
+    TooMuchToDecode,
+    /// the body is not what its head says it is, so what it holds is not known
+    BodyMalformed,
+    /// the response holds a known secret, or text that is written to instruct the agent
+    ResponseSuspicious,
     /// a phase took too long
     TimedOut,
     /// the guard itself failed
@@ -97,7 +105,7 @@ pub enum DenialReason {
     DeleteNotAllowed,
     /// a commit changes a protected path
     PathProtected,
-    /// a new object holds a secret
+    /// what is sent (a request, a new git object) holds a secret
     SecretFound,
     /// a Git LFS pointer, whose content would pass by the gate
     LfsPointer,
@@ -131,6 +139,10 @@ impl DenialReason {
             Self::LimitReached => "limit_reached",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::AddressNotAllowed => "address_not_allowed",
+            Self::HostNameSuspicious => "host_name_suspicious",
+            Self::TooMuchToDecode => "too_much_to_decode",
+            Self::BodyMalformed => "body_malformed",
+            Self::ResponseSuspicious => "response_suspicious",
             Self::TimedOut => "timed_out",
             Self::InternalError => "internal_error",
             Self::RepositoryNotAllowed => "repository_not_allowed",

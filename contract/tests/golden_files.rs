@@ -25,6 +25,11 @@ fn denial() {
 }
 
 #[test]
+fn denial_by_the_seat() {
+    holds::<contract::Denial>(include_str!("../golden/denial-pipelock.json"));
+}
+
+#[test]
 fn access_event() {
     holds::<contract::AccessEvent>(include_str!("../golden/access-event.json"));
 }
