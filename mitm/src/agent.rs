@@ -6,7 +6,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,7 +19,8 @@ use crate::connect::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::core::Core;
 use crate::gate::{Gate, Stop};
 use crate::head::{ConnectHead, HeadError, Leg};
-use crate::policy::{ConnectPlan, ConnectRequest, ConnectionId, Denial, Policy, WayIn};
+use crate::passthrough::pass_through;
+use crate::policy::{ConnectPlan, ConnectRequest, ConnectionId, Policy, WayIn};
 use crate::refusal::{Reason, Refusal};
 use crate::request::AgentLeg;
 use crate::stream::{Rewound, Stream};
@@ -107,8 +107,13 @@ async fn serve_connect<P: Policy>(
     draining: CancellationToken,
 ) {
     let ConnectHead { authority, headers } = head;
-    let http2 = match decide_connect(&core, connection, &authority, &headers) {
-        Ok(ConnectPlan::Intercept { http2 }) => http2,
+    let request = ConnectRequest {
+        connection,
+        authority: &authority,
+        headers: &headers,
+    };
+    let plan = match core.policy.connect(&request) {
+        Ok(plan) => plan,
         Err(denial) => {
             tracing::debug!(
                 connection = connection.0,
@@ -121,6 +126,10 @@ async fn serve_connect<P: Policy>(
     if stream.write_all(ESTABLISHED).await.is_err() {
         return;
     }
+    let http2 = match plan {
+        ConnectPlan::Intercept { http2 } => http2,
+        ConnectPlan::Passthrough => return pass_through(&core, stream, &request, &draining).await,
+    };
     let Some(Intercepted { stream, http2 }) = intercept(&core, stream, connection, &authority, http2).await
     else {
         return;
@@ -166,19 +175,6 @@ async fn serve_connect<P: Policy>(
         }
         None => {}
     }
-}
-
-fn decide_connect<P: Policy>(
-    core: &Core<P>,
-    connection: ConnectionId,
-    authority: &Authority,
-    headers: &HeaderMap,
-) -> Result<ConnectPlan, Denial> {
-    core.policy.connect(&ConnectRequest {
-        connection,
-        authority,
-        headers,
-    })
 }
 
 // === requests ===

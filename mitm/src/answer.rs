@@ -20,6 +20,12 @@ pub(crate) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\
 /// A fatal TLS alert `unrecognized_name` (RFC 6066 §3), sent in the clear before a handshake began.
 pub(crate) const ALERT_UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 
+/// A fatal `access_denied` (RFC 8446 §6.2), sent likewise: the policy said no past CONNECT's answer.
+pub(crate) const ALERT_ACCESS_DENIED: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x31];
+
+/// A fatal `internal_error`, sent likewise: the upstream cannot be reached.
+pub(crate) const ALERT_INTERNAL_ERROR: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50];
+
 /// Writes the whole answer and closes.
 pub(crate) async fn answer_and_close<IO>(io: &mut IO, answer: &LocalResponse)
 where

@@ -1,9 +1,10 @@
 //! The TLS-intercepting forward proxy core that the guards share.
 //!
 //! A [`Policy`] decides and hands out a permit; the core moves bytes. It terminates TLS with leaf
-//! certificates minted per host, insists that CONNECT, SNI and `Host` name the same place, and has no code
-//! that tunnels bytes it has not understood. HTTP/1.1 and HTTP/2 are spoken on both legs, each chosen by
-//! itself; every way in ends in one request path.
+//! certificates minted per host, insists that CONNECT, SNI and `Host` name the same place, and tunnels
+//! nothing that it has not understood. HTTP/1.1 and HTTP/2 are spoken on both legs, each chosen by
+//! itself; every way in ends in one request path. The one exception is a host that the policy's plan for a CONNECT
+//! passes through ([`ConnectPlan::Passthrough`]).
 //!
 //! How a request goes: the *gate* judges its raw head → *request* compares every name of the host →
 //! [`Policy::admit`] → *forward* takes a pooled connection or *dials* → the response's head is put to the
@@ -94,6 +95,7 @@ mod head;
 mod headers;
 pub mod inspect;
 pub mod limits;
+mod passthrough;
 pub mod policy;
 mod pool;
 mod proxy;

@@ -5,7 +5,7 @@
 //! decided anew, also on a kept-alive connection, so that a reload reaches it.
 //!
 //! Who writes the access event: the policy, exactly once per request.
-//! * It denied or answered by itself: in [`Policy::connect`] or [`Policy::admit`].
+//! * It denied or answered by itself: in [`Policy::connect`], [`Policy::admit`] or [`Policy::admit_tunnel`].
 //! * The core refused before admission: in [`Policy::refused`] with [`Refusal::admitted`] false.
 //! * It was admitted: in [`Permit::finished`], which is called exactly once however the request ends. (When
 //!   the core then fails upstream it still asks [`Policy::refused`] for the body, with `admitted` true.)
@@ -63,6 +63,9 @@ pub enum ConnectPlan {
         /// Whether `h2` is offered to the agent besides `http/1.1`.
         http2: bool,
     },
+    /// Do not look inside. When the agent has shown a ClientHello that names the CONNECT's host, ask
+    /// [`Policy::admit_tunnel`], dial the host, and copy bytes. Anything else closes.
+    Passthrough,
 }
 
 /// How long a request's body is, as its head says.
@@ -148,6 +151,20 @@ pub trait Policy: Send + Sync + 'static {
     /// tunnel. The core has no opinion on the port or on IP literals: refuse here what must not be reached.
     fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial>;
 
+    /// Gives the leave for a tunnel that [`Policy::connect`] planned to pass through, once its ClientHello has named the
+    /// host. The permit stands for the tunnel as a whole: [`Permit::still_admitted`] is asked when the host has been
+    /// dialled, with CONNECT's headers, and [`Permit::finished`] tells what went through, in bytes of TLS; no other of
+    /// its methods has anything to look at. A denial closes the tunnel: there is no answer past CONNECT's.
+    fn admit_tunnel(
+        &self,
+        _request: &ConnectRequest<'_>,
+    ) -> impl Future<Output = Result<Forward<Self::Permit>, Denial>> + Send {
+        std::future::ready(Err(Denial {
+            told_agent: LocalResponse::default(),
+            logged: "this policy passes no tunnel through".to_owned(),
+        }))
+    }
+
     /// Decides one request.
     ///
     /// `headers` are the end-to-end headers that will be forwarded: hop-by-hop fields, what `Connection`
@@ -210,11 +227,11 @@ pub trait Permit: Send + 'static {
 /// How an admitted request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the agent was answered; none when it left before.
+    /// What the agent was answered (for a tunnel: to its CONNECT); none when it left before.
     pub status: Option<StatusCode>,
-    /// Body bytes sent upstream; of a WebSocket the payload of its messages.
+    /// Body bytes sent upstream; of a WebSocket the payload of its messages, of a tunnel every byte.
     pub bytes_up: u64,
-    /// Body bytes sent to the agent; of a WebSocket the payload of its messages.
+    /// Body bytes sent to the agent; of a WebSocket the payload of its messages, of a tunnel every byte.
     pub bytes_down: u64,
     /// From the complete head to the end.
     pub duration: Duration,
@@ -225,9 +242,9 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// Both bodies went through whole; a WebSocket was closed by both sides.
+    /// Both bodies went through whole; a WebSocket or a tunnel was closed by both sides.
     Complete,
-    /// The proxy is going down: both sides of a WebSocket were told so (1001).
+    /// The proxy is going down: both sides of a WebSocket were told so (1001), a tunnel was broken off.
     Drained,
     /// The request-body inspector cut it: upstream never saw its end, and the agent got the denial.
     RequestCut { logged: String },

@@ -1,7 +1,7 @@
 //! From CONNECT's 200 to a TLS session with the agent, or to the end.
 //!
-//! There is no third outcome. What does not begin with a ClientHello that names the CONNECT's own host is
-//! refused; the program holds no code that would carry bytes that it has not understood.
+//! There is no third outcome. What does not begin with a ClientHello that names the CONNECT's own host is refused, also
+//! where the plan is to pass the tunnel through.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) struct Intercepted {
 }
 
 /// One tunnel that is being set up.
-struct Tunnel<'a, P> {
+pub(crate) struct Tunnel<'a, P> {
     core: &'a Core<P>,
     connection: ConnectionId,
     authority: &'a Authority,
@@ -44,11 +44,7 @@ pub(crate) async fn intercept<P: Policy>(
     authority: &Authority,
     http2: bool,
 ) -> Option<Intercepted> {
-    let tunnel = Tunnel {
-        core,
-        connection,
-        authority,
-    };
+    let tunnel = Tunnel::new(core, connection, authority);
     let deadline = Instant::now() + core.limits.timeouts.tls;
     let handshake = tokio::time::timeout_at(deadline, tunnel.handshake(stream, http2));
     handshake.await.unwrap_or_else(|_| {
@@ -57,22 +53,36 @@ pub(crate) async fn intercept<P: Policy>(
     })
 }
 
-fn too_late(limit: Duration) -> String {
+pub(crate) fn too_late(limit: Duration) -> String {
     format!("no TLS session within {} s after CONNECT", limit.as_secs_f32())
 }
 
-impl<P: Policy> Tunnel<'_, P> {
+impl<'a, P: Policy> Tunnel<'a, P> {
+    pub(crate) fn new(core: &'a Core<P>, connection: ConnectionId, authority: &'a Authority) -> Self {
+        Self {
+            core,
+            connection,
+            authority,
+        }
+    }
+
     async fn handshake(&self, mut stream: Rewound<Stream>, http2: bool) -> Option<Intercepted> {
+        let first = self.first_bytes(&mut stream).await?;
+        self.accept(Rewound::new(first.freeze(), stream), http2).await
+    }
+
+    /// Reads until it is certain that a TLS handshake begins. None: refused (and reported) or gone.
+    pub(crate) async fn first_bytes(&self, stream: &mut Rewound<Stream>) -> Option<BytesMut> {
         let mut first = BytesMut::with_capacity(FIRST_READ);
         loop {
             match detect(&first) {
-                Detected::Tls => break,
+                Detected::Tls => return Some(first),
                 Detected::Undecided => {}
                 Detected::Http => {
                     let detail =
                         "after CONNECT this proxy wants TLS; plain HTTP goes as GET http://host/path";
                     let answer = self.refuse(Reason::NotTls, detail, true);
-                    answer::answer_and_close(&mut stream, &answer).await;
+                    answer::answer_and_close(stream, &answer).await;
                     return None;
                 }
                 Detected::Other => {
@@ -84,7 +94,6 @@ impl<P: Policy> Tunnel<'_, P> {
                 return None;
             }
         }
-        self.accept(Rewound::new(first.freeze(), stream), http2).await
     }
 
     async fn accept(&self, stream: Rewound<Rewound<Stream>>, http2: bool) -> Option<Intercepted> {
@@ -126,7 +135,7 @@ impl<P: Policy> Tunnel<'_, P> {
     }
 
     /// SNI must name the CONNECT's host. A host that is an address has no SNI (RFC 6066 §3).
-    fn check_name(&self, named: Option<&str>) -> Result<(), (Reason, String)> {
+    pub(crate) fn check_name(&self, named: Option<&str>) -> Result<(), (Reason, String)> {
         match (&self.authority.host, named) {
             (Host::Ip(_), None) => Ok(()),
             (host, Some(named)) if host.dns().is_some_and(|name| is_same(name, named)) => Ok(()),
@@ -141,7 +150,17 @@ impl<P: Policy> Tunnel<'_, P> {
         }
     }
 
-    fn refuse(&self, reason: Reason, detail: &str, answerable: bool) -> LocalResponse {
+    /// Before there was a leave.
+    pub(crate) fn refuse(&self, reason: Reason, detail: &str, answerable: bool) -> LocalResponse {
+        self.tell(reason, detail, false, answerable)
+    }
+
+    /// After there was one; its permit hears of the end.
+    pub(crate) fn refuse_admitted(&self, reason: Reason, detail: &str) {
+        self.tell(reason, detail, true, false);
+    }
+
+    fn tell(&self, reason: Reason, detail: &str, admitted: bool, answerable: bool) -> LocalResponse {
         self.core.refuse(&Refusal {
             reason,
             detail,
@@ -150,7 +169,7 @@ impl<P: Policy> Tunnel<'_, P> {
             authority: Some(self.authority),
             method: None,
             target: None,
-            admitted: false,
+            admitted,
             answerable,
         })
     }

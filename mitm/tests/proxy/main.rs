@@ -16,6 +16,7 @@ mod inspection;
 mod lifecycle;
 mod names;
 mod outcomes;
+mod passthrough;
 mod pooling;
 mod protocols;
 mod reach;

@@ -29,6 +29,9 @@ pub(crate) enum Event {
         admitted: bool,
         answerable: bool,
     },
+    Tunnel {
+        authority: String,
+    },
     /// What is shown to the permit next is an upstream proxy's own answer.
     ProxyAnswered,
     Finished(Outcome),
@@ -59,6 +62,7 @@ impl Event {
 
 type OnConnect = Box<dyn Fn(&ConnectRequest<'_>) -> Result<ConnectPlan, Denial> + Send + Sync>;
 type OnAdmit = Box<dyn Fn(&RequestHead, &mut HeaderMap) -> Option<Verdict<TestPermit>> + Send + Sync>;
+type OnTunnel = Box<dyn Fn() -> Option<Denial> + Send + Sync>;
 type MakeInspector = Arc<dyn Fn() -> Box<dyn Inspector> + Send + Sync>;
 type MakeMessageInspectors = Arc<dyn Fn() -> MessageInspectors + Send + Sync>;
 /// None: the request stands.
@@ -71,6 +75,8 @@ pub(crate) struct Script {
     pub(crate) connect: OnConnect,
     /// None: forward.
     pub(crate) admit: OnAdmit,
+    /// None: pass it through.
+    pub(crate) tunnel: OnTunnel,
     pub(crate) request_inspector: Option<MakeInspector>,
     pub(crate) response_inspector: Option<MakeInspector>,
     pub(crate) response: Option<OnResponse>,
@@ -104,6 +110,7 @@ impl Script {
             upstream,
             connect: Box::new(|_| Ok(ConnectPlan::Intercept { http2: true })),
             admit: Box::new(|_, _| None),
+            tunnel: Box::new(|| None),
             request_inspector: None,
             response_inspector: None,
             response: None,
@@ -162,6 +169,23 @@ pub(crate) fn denial(status: u16, text: &'static str) -> Denial {
     }
 }
 
+impl TestPolicy {
+    fn leave(&self) -> Forward<TestPermit> {
+        Forward {
+            permit: TestPermit {
+                sender: self.sender.clone(),
+                request_inspector: self.script.request_inspector.clone(),
+                response_inspector: self.script.response_inspector.clone(),
+                response: self.script.response.clone(),
+                repeatable: self.script.repeatable,
+                standing: self.script.standing.clone(),
+                messages: self.script.messages.clone(),
+            },
+            upstream: Arc::clone(&self.script.upstream),
+        }
+    }
+}
+
 impl Policy for TestPolicy {
     type Permit = TestPermit;
 
@@ -180,18 +204,17 @@ impl Policy for TestPolicy {
         if let Some(verdict) = (self.script.admit)(head, headers) {
             return verdict;
         }
-        Verdict::Forward(Forward {
-            permit: TestPermit {
-                sender: self.sender.clone(),
-                request_inspector: self.script.request_inspector.clone(),
-                response_inspector: self.script.response_inspector.clone(),
-                response: self.script.response.clone(),
-                repeatable: self.script.repeatable,
-                standing: self.script.standing.clone(),
-                messages: self.script.messages.clone(),
-            },
-            upstream: Arc::clone(&self.script.upstream),
-        })
+        Verdict::Forward(self.leave())
+    }
+
+    async fn admit_tunnel(&self, request: &ConnectRequest<'_>) -> Result<Forward<TestPermit>, Denial> {
+        let _ = self.sender.send(Event::Tunnel {
+            authority: request.authority.to_string(),
+        });
+        match (self.script.tunnel)() {
+            Some(denial) => Err(denial),
+            None => Ok(self.leave()),
+        }
     }
 
     fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
