@@ -198,6 +198,7 @@ impl Supervise {
             microseconds: u64::try_from(started.clock.elapsed().as_micros()).unwrap_or(u64::MAX),
             generation: 0,
             grant_id: ended.proposal.map(|id| id.grant()),
+            git: None,
             lost_before: 0,
         };
         self.0.log.write(place, guarded);
