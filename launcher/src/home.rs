@@ -187,6 +187,16 @@ places! {
     egress_config = "egress/config";
     /// Written by egress:
     egress_run = "egress/run";
+    /// Everything of supervise:
+    supervise = "supervise";
+    /// Questions, written by supervise:
+    proposals = "supervise/proposals";
+    /// Answers, written by the launcher; supervise can only read them, and nobody else sees them:
+    responses = "supervise/responses";
+    /// Written by supervise:
+    supervise_run = "supervise/run";
+    /// The Dockerfile of the agent's image, mounted read-only into the agent container:
+    current_config = "supervise/current-config";
 }
 
 #[cfg(test)]

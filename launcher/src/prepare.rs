@@ -37,7 +37,12 @@ pub fn fill(plan: &Plan, images: &References, libexec: &Libexec, printer: &Print
     if let Some(workspace) = &plan.agent.workspace {
         bring(workspace, &state.workspace(), printer)?;
     }
-    for given in [state.agent(), state.egress()] {
+    if plan.supervise {
+        let dockerfile = crate::images::dockerfile(&plan.agent.image)?;
+        write::first(&state.current_config().join("Dockerfile"), &dockerfile, 0o644)?;
+    }
+    let supervise = plan.supervise.then(|| state.supervise());
+    for given in [state.agent(), state.egress()].into_iter().chain(supervise) {
         hand_over(&given, plan.identity)?;
     }
     // What every later command goes by outlasts a crash of the machine.

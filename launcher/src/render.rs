@@ -50,6 +50,15 @@ pub fn folders(plan: &Plan) -> Vec<PathBuf> {
         state.egress_config(),
         state.egress_run(),
     ];
+    if plan.supervise {
+        folders.extend([
+            state.supervise(),
+            state.proposals(),
+            state.responses(),
+            state.supervise_run(),
+            state.current_config(),
+        ]);
+    }
     if plan.agent.claude.is_some() {
         // A mount point that is not there would be made by the engine, as root.
         folders.extend([
@@ -106,6 +115,9 @@ pub fn files(plan: &Plan, images: &References, authority: &Authority) -> Result<
     ];
     if let Some(extra) = &plan.extra_ca {
         files.push(text(egress.join(config::EXTRA_CA), OPEN, extra.pem.clone()));
+    }
+    if plan.supervise {
+        files.push(text(etc.join(agent_files::MCP), OPEN, agent_files::mcp()?));
     }
     if let Some(claude) = agent_files::claude_state(plan)? {
         files.push(text(

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::guard::ack::{AckWriter, InForce};
 use ::guard::event_log::EventLog;
 use ::guard::listen::{ListenAddress, Listener};
 use ::guard::look::LookHandle;
 use ::guard::stream::Stream;
 use axum::Router;
 use axum::routing::get;
+use contract::{LaunchNonce, Sha256Hex};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -49,12 +51,14 @@ pub struct Options {
     pub proposals: PathBuf,
     /// The launcher's.
     pub responses: PathBuf,
-    /// The run directory: the lock on the queue.
+    /// The run directory: the lock on the queue, and the acknowledgement.
     pub run: PathBuf,
     /// The socket of egress' front door.
     pub egress: PathBuf,
     /// The front doors.
     pub listen: Vec<ListenAddress>,
+    /// This launch's mark.
+    pub launch_nonce: LaunchNonce,
     /// How often a waiting client hears that its call goes on.
     pub progress_every: Duration,
 }
@@ -89,8 +93,18 @@ impl Service {
             progress_every: options.progress_every,
         });
         let listeners: Result<Vec<_>, _> = options.listen.iter().map(Listener::bind).collect();
+        let listeners = listeners?;
+        // There is no configuration to have in force: what it says is that the doors are open.
+        let none = Sha256Hex::of(b"");
+        let in_force = InForce {
+            effective_sha256: none.clone(),
+            generation: 0,
+        };
+        AckWriter::new(options.run, options.launch_nonce)
+            .write(&none, &in_force, None)
+            .map_err(Failure::system("the acknowledgement"))?;
         Ok(Self {
-            listeners: listeners?,
+            listeners,
             router: router(server, calls, shutdown.clone()),
             shutdown,
             looking,

@@ -17,7 +17,7 @@ const LARGEST_CONTEXT: u64 = 256 << 20;
 pub struct Variant {
     /// `claude` or `small`.
     pub name: &'static str,
-    dockerfile: &'static str,
+    pub(super) dockerfile: &'static str,
 }
 
 impl Variant {

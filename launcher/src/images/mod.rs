@@ -43,8 +43,19 @@ impl References {
 }
 
 /// The guards that a plan has, each a binary of ours.
-fn guards_of(_plan: &Plan) -> Vec<&'static str> {
-    vec![naming::EGRESS]
+fn guards_of(plan: &Plan) -> Vec<&'static str> {
+    let mut guards = vec![naming::EGRESS];
+    guards.extend(plan.supervise.then_some(naming::SUPERVISE));
+    guards
+}
+
+/// The Dockerfile that an agent's image is built from.
+pub fn dockerfile(image: &AgentImage) -> Result<Vec<u8>> {
+    match image {
+        AgentImage::Claude => Ok(Variant::CLAUDE.dockerfile.into()),
+        AgentImage::Small => Ok(Variant::SMALL.dockerfile.into()),
+        AgentImage::Dockerfile(path) => Ok(fs_err::read(path)?),
+    }
 }
 
 /// Makes images.

@@ -129,7 +129,19 @@ impl Machine {
             nonce: &plan.launch_nonce,
             file: &Sha256Hex::of(&routes),
         };
-        awaited.wait(&self.engine).await
+        awaited.wait(&self.engine).await?;
+        if plan.supervise {
+            // An agent that finds it down at its start goes on without its tools. It reads no configuration.
+            let awaited = Awaited {
+                guard: naming::SUPERVISE,
+                container: &naming::container(&plan.slug, naming::SUPERVISE),
+                applied: &state.supervise_run().join(run::APPLIED),
+                nonce: &plan.launch_nonce,
+                file: &Sha256Hex::of(b""),
+            };
+            awaited.wait(&self.engine).await?;
+        }
+        Ok(())
     }
 
     /// Leaves it running: nobody answers for it any more.

@@ -66,11 +66,6 @@ impl Kinded for BottleManifest {
         let mut bottle = Self::default();
         if let Some(cursor) = fields.get("supervise") {
             bottle.supervise = cursor.truth().unwrap_or_default();
-            if bottle.supervise {
-                cursor.complain(
-                    "the supervise guard is not part of this version; leave it out, and widen `egress.routes` by hand",
-                );
-            }
         }
         bottle.env = fields
             .get("env")

@@ -199,8 +199,7 @@ egress:
 #[test]
 fn what_has_no_guard_yet_is_refused() {
     insta::assert_snapshot!(bottle_errors(
-        "supervise: true
-git:
+        "git:
   remotes:
     - upstream: ssh://git@github.com/acme/app.git
       identity_agent: true
@@ -208,12 +207,11 @@ pipelock:
   engine: external
   image: ghcr.io/luckypipewrench/pipelock:2.3.0"
     ), @r"
-    bottles/dev.md:2: supervise: the supervise guard is not part of this version; leave it out, and widen `egress.routes` by hand
-    bottles/dev.md:5: git.remotes: the git-gate guard is not part of this version; leave `git` out, and push from the host
-    bottles/dev.md:8: pipelock.engine: the one engine of this version is `builtin`; leave it out
-    bottles/dev.md:9: pipelock.image: a pipelock image has no place in this version yet; leave it out
+    bottles/dev.md:4: git.remotes: the git-gate guard is not part of this version; leave `git` out, and push from the host
+    bottles/dev.md:7: pipelock.engine: the one engine of this version is `builtin`; leave it out
+    bottles/dev.md:8: pipelock.image: a pipelock image has no place in this version yet; leave it out
     ");
-    assert!(bottle_of("supervise: false\ngit:\n  remotes: []").is_ok());
+    assert!(bottle_of("supervise: true\ngit:\n  remotes: []").is_ok());
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Plan {
         let bottle = bottle_of(home, &agent)?;
         let problems = Problems::default();
         let workspace = workspace(request, home, environment, &problems)?;
-        let command = command(&agent, &problems);
+        let command = command(&agent, bottle.value.supervise, &problems);
         let runs_claude = runs_claude(&agent.value.image.value, &command);
         let routes::Resolved {
             table,
@@ -171,7 +171,7 @@ fn workspace(
 const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
 
 /// The manifest's command, else the image's own; Claude Code is handed the prompt along with it.
-fn command(agent: &Manifest<AgentManifest>, problems: &Problems) -> Vec<String> {
+fn command(agent: &Manifest<AgentManifest>, supervise: bool, problems: &Problems) -> Vec<String> {
     let AgentManifest {
         command,
         image,
@@ -183,7 +183,16 @@ fn command(agent: &Manifest<AgentManifest>, problems: &Problems) -> Vec<String> 
         (None, ImageChoice::Claude) => vec!["claude".to_owned()],
         (None, ImageChoice::Small | ImageChoice::Dockerfile(_)) => vec!["bash".to_owned()],
     };
-    if command.first().is_some_and(|program| super::is_claude(program)) && !prompt.is_empty() {
+    let is_claude = command.first().is_some_and(|program| super::is_claude(program));
+    if is_claude && supervise {
+        // With `=`: both options take any number of words after them, and would take a prompt for one. What the tools ask for, a
+        // person decides; being asked twice would only stop the agent.
+        command.extend([
+            format!("--mcp-config={}", crate::render::inside::MCP),
+            "--allowedTools=mcp__supervise".to_owned(),
+        ]);
+    }
+    if is_claude && !prompt.is_empty() {
         if prompt.len() > LONGEST_ARGUMENT || prompt.contains('\0') {
             problems.add(format!(
                 "{}: the body is handed to Claude Code as an argument, which has at most {LONGEST_ARGUMENT} bytes and no NUL; it has {} bytes",

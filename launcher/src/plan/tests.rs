@@ -346,6 +346,21 @@ fn claude_code_is_handed_the_prompt_with_its_command() {
             "Write code."
         ]
     );
+    assert_eq!(
+        Host::of("command: [claude, -p, work]", "supervise: true")
+            .plan()
+            .agent
+            .command,
+        [
+            "claude",
+            "-p",
+            "work",
+            "--mcp-config=/etc/claude-bottle/mcp.json",
+            "--allowedTools=mcp__supervise",
+            "--append-system-prompt",
+            "Write code."
+        ]
+    );
     assert_eq!(command("image: small\ncommand: [bash, -l]"), ["bash", "-l"]);
     assert_eq!(command("image: small"), ["bash"]);
 }

@@ -12,6 +12,8 @@ pub(super) const PASSWD: &str = "passwd";
 pub(super) const GROUP: &str = "group";
 /// In `agent/etc`.
 pub(super) const GITCONFIG: &str = "gitconfig";
+/// In `agent/etc`.
+pub(super) const MCP: &str = "mcp.json";
 /// In `agent/ca`.
 pub(super) const CA_PEM: &str = "ca.pem";
 /// In `agent/ca`.
@@ -47,6 +49,28 @@ pub(super) fn group(identity: Identity) -> String {
 /// refuses to touch unless told.
 pub(super) fn gitconfig() -> &'static str {
     "[safe]\n\tdirectory = *\n"
+}
+
+/// How long a call of supervise may take, in milliseconds: a day, for a person answers it. Without it Claude Code gives up after
+/// 60 s (until something comes).
+const SUPERVISE_TIMEOUT: u64 = 24 * 60 * 60 * 1000;
+
+/// The agent's MCP servers, in the form that Claude Code and others read. `alwaysLoad`: Claude Code would keep the tools' descriptions
+/// from the model until it searches for them, and a stuck agent does not know what to search for.
+pub(super) fn mcp() -> Result<String> {
+    let port = contract::place::container::SUPERVISE_PORT;
+    let servers = json!({
+        "mcpServers": {
+            "supervise": {
+                "type": "http",
+                "url": format!("http://supervise:{port}/mcp"),
+                "timeout": SUPERVISE_TIMEOUT,
+                "alwaysLoad": true,
+            }
+        }
+    });
+    let text = serde_json::to_string_pretty(&servers).doing(|| "mcp.json cannot be written".to_owned())?;
+    Ok(text + "\n")
 }
 
 /// What Claude Code would ask on its first run: onboarding, whether to trust the workspace, whether to use the key that it finds (it

@@ -5,6 +5,8 @@
 //! before egress has acknowledged its routes (measured: a quarter of a second less).
 
 use super::compose_file::{ComposeFile, Logging, Mount, Network, NoHealthcheck, Service, Text, Volume};
+mod supervise;
+
 use super::inside;
 use crate::agent_environment::AGENT_VARIABLES;
 use crate::error::{Doing as _, Error, Result};
@@ -38,7 +40,7 @@ const AGENT_LIMITS: Limits = Limits {
 
 /// The compose file's text.
 pub(super) fn render(plan: &Plan, images: &References) -> Result<String> {
-    let file = ComposeFile {
+    let mut file = ComposeFile {
         services: BTreeMap::from([
             (naming::AGENT, agent(plan, images)?),
             (naming::EGRESS, egress(plan, images)?),
@@ -46,6 +48,11 @@ pub(super) fn render(plan: &Plan, images: &References) -> Result<String> {
         networks: BTreeMap::from([(naming::OUTSIDE, outside(plan))]),
         volumes: BTreeMap::from([(EGRESS_DOOR, door(plan))]),
     };
+    if plan.supervise {
+        file.services
+            .insert(naming::SUPERVISE, supervise::service(plan, images)?);
+        file.volumes.insert(supervise::DOOR, door(plan));
+    }
     let value = serde_yaml::to_value(&file).doing(|| "the compose file cannot be written".to_owned())?;
     Ok(super::yaml::document(&value))
 }
@@ -97,16 +104,24 @@ fn egress(plan: &Plan, images: &References) -> Result<Service> {
     })
 }
 
-fn agent(plan: &Plan, images: &References) -> Result<Service> {
-    let forward = format!(
-        "127.0.0.1:{}=unix:{}/{}/{}",
-        container::EGRESS_PORT,
+/// What the shim is told: a loopback port of the agent container, and the front door behind it.
+fn forward(port: u16, guard: &str) -> [Text; 2] {
+    let door = format!(
+        "127.0.0.1:{port}=unix:{}/{guard}/{}",
         container::DOORS,
-        naming::EGRESS,
         container::SOCKET
     );
+    ["--forward".into(), door.into()]
+}
+
+fn agent(plan: &Plan, images: &References) -> Result<Service> {
+    let mut entrypoint = vec![inside::SHIM.into()];
+    entrypoint.extend(forward(container::EGRESS_PORT, naming::EGRESS));
+    if plan.supervise {
+        entrypoint.extend(forward(container::SUPERVISE_PORT, naming::SUPERVISE));
+    }
     Ok(Service {
-        entrypoint: vec![inside::SHIM.into(), "--forward".into(), forward.into()],
+        entrypoint,
         working_dir: Some(inside::WORKSPACE.into()),
         environment: agent_environment(plan),
         network_mode: Some("none"),
@@ -172,6 +187,9 @@ fn agent_environment(plan: &Plan) -> Vec<(String, Option<Text>)> {
         literal("LOGNAME", inside::USER),
         literal("BOTTLE_PROMPT", inside::PROMPT),
     ];
+    if plan.supervise {
+        environment.push(literal("BOTTLE_MCP_CONFIG", inside::MCP));
+    }
     environment.extend(
         AGENT_VARIABLES
             .iter()
@@ -217,6 +235,9 @@ fn agent_mounts(plan: &Plan) -> Result<Vec<Mount>> {
         bind(&state.prompt(), inside::PROMPT, true)?,
         bind(&state.agent_home(), inside::HOME, false)?,
     ];
+    if plan.supervise {
+        mounts.extend(supervise::agent_mounts(&state)?);
+    }
     if !plan.agent.skills.is_empty() {
         mounts.push(bind(&state.skills(), inside::skills(plan), true)?);
     }

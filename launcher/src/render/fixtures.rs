@@ -11,7 +11,10 @@ use contract::{Route, RouteAuth, RouteTable, Timestamp, TokenSlot};
 pub(super) fn images() -> References {
     References {
         agent: "claude-bottle-agent-small:0011".to_owned(),
-        guards: vec![("egress".to_owned(), "claude-bottle-egress:2233".to_owned())],
+        guards: vec![
+            ("egress".to_owned(), "claude-bottle-egress:2233".to_owned()),
+            ("supervise".to_owned(), "claude-bottle-supervise:4455".to_owned()),
+        ],
     }
 }
 

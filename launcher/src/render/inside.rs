@@ -10,6 +10,10 @@ pub(super) const HOME: &str = "/home/agent";
 pub const WORKSPACE: &str = "/workspace";
 /// The agent's instructions, the manifest's body.
 pub(super) const PROMPT: &str = "/etc/claude-bottle/prompt.md";
+/// Which MCP servers the agent has: supervise, where the bottle has it.
+pub const MCP: &str = "/etc/claude-bottle/mcp.json";
+/// The Dockerfile of the agent's own image, for `capability-block`.
+pub(super) const CURRENT_CONFIG: &str = "/etc/claude-bottle/current-config";
 /// Certificates to trust.
 pub(super) const CA: &str = "/etc/claude-bottle/ca";
 /// Where Debian and Alpine keep the certificates to trust: programs that read no variable (wget, anything with GnuTLS) look here.

@@ -126,3 +126,36 @@ fn only_egress_is_given_the_key_of_the_authority() {
     assert_eq!(with_key[0].path, plan.state().egress_config().join("ca-key.pem"));
     assert_eq!(with_key[0].mode, 0o600);
 }
+
+#[test]
+fn with_supervise_the_agent_finds_it_and_its_queue_has_two_folders() {
+    let mut plan = least();
+    plan.supervise = true;
+    let state = plan.state();
+    insta::assert_snapshot!(read(&plan, &state.agent_etc().join("mcp.json")), @r#"
+    {
+      "mcpServers": {
+        "supervise": {
+          "alwaysLoad": true,
+          "timeout": 86400000,
+          "type": "http",
+          "url": "http://supervise:8931/mcp"
+        }
+      }
+    }
+    "#);
+    let folders = folders(&plan);
+    for folder in [
+        state.proposals(),
+        state.responses(),
+        state.supervise_run(),
+        state.current_config(),
+    ] {
+        assert!(folders.contains(&folder), "{}", folder.display());
+    }
+    assert!(folders_without(&state.supervise(), &least()));
+}
+
+fn folders_without(folder: &Path, plan: &Plan) -> bool {
+    folders(plan).iter().all(|one| !one.starts_with(folder))
+}

@@ -6,8 +6,9 @@ use std::time::Duration;
 use ::guard::event_log::EventLog;
 use ::guard::hardening;
 use ::guard::listen::ListenAddress;
-use ::guard::signals::Signals;
+use ::guard::signals::{Signals, fresh_nonce};
 use clap::ValueEnum;
+use contract::LaunchNonce;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -35,7 +36,7 @@ pub(super) struct Arguments {
     /// Where the operator's answers appear; only read
     #[arg(long, value_name = "DIR")]
     responses: PathBuf,
-    /// The run directory: says that the queue is served
+    /// The run directory: applied.json says that the doors are open, and a lock that the queue is served
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
     /// The socket at which egress listens: unix:PATH
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
     /// Where to listen: unix:PATH or ADDRESS:PORT; may be given more than once
     #[arg(long, value_name = "ADDRESS", required = true)]
     listen: Vec<ListenAddress>,
+    /// This launch's mark, put into applied.json; a new one when absent
+    #[arg(long, env = "BOTTLE_LAUNCH_NONCE", value_name = "n-…")]
+    launch_nonce: Option<LaunchNonce>,
     /// Where access events go, one JSON line per call
     #[arg(long, value_enum, default_value = "stdout", value_name = "WHERE")]
     event_log: EventsTo,
@@ -108,6 +112,10 @@ async fn guard(arguments: Arguments) -> Result<(), Failure> {
         run: arguments.run,
         egress: arguments.egress,
         listen: arguments.listen,
+        launch_nonce: arguments
+            .launch_nonce
+            .map_or_else(fresh_nonce, Ok)
+            .map_err(|error| Failure::Refused(error.to_string()))?,
         progress_every: PROGRESS_EVERY,
     };
     let service = Service::open(options, log, shutdown.clone())?;
