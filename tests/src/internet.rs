@@ -28,6 +28,11 @@ pub struct Internet {
 impl Internet {
     /// Brings up an upstream that answers for these host names.
     pub fn start(prefix: &Prefix, hosts: &[&str]) -> anyhow::Result<Self> {
+        Self::start_from(prefix, "debian:trixie-slim", hosts)
+    }
+
+    /// Brings it up in a container of this image: where it has git, the upstream serves a repository.
+    pub fn start_from(prefix: &Prefix, image: &str, hosts: &[&str]) -> anyhow::Result<Self> {
         let name = format!("fixture-internet-{:08x}", rand::rng().random::<u32>());
         let (cidr, network) = network(&name)?;
         let files = tempfile::tempdir()?;
@@ -55,12 +60,7 @@ impl Internet {
         for host in hosts {
             arguments.extend(["--network-alias", host]);
         }
-        arguments.extend([
-            "--entrypoint",
-            "/fixture/fixtures",
-            "debian:trixie-slim",
-            "upstream",
-        ]);
+        arguments.extend(["--entrypoint", "/fixture/fixtures", image, "upstream"]);
         arguments.extend([
             "--certificate",
             "/fixture/certificate.pem",
@@ -143,7 +143,7 @@ impl Internet {
     /// Every request for this path that has arrived so far; the query does not count.
     pub fn seen_at(&self, path: &str) -> anyhow::Result<Vec<Seen>> {
         let mut seen = self.seen()?;
-        seen.retain(|one| one.target.split('?').next() == Some(path));
+        seen.retain(|one| one.path() == path);
         Ok(seen)
     }
 }

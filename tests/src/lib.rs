@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod bench;
+pub mod client_image;
 pub mod demo;
 pub mod docker;
 pub mod home;

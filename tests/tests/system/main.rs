@@ -14,6 +14,7 @@ use system_tests::internet::Internet;
 use system_tests::prefix::Prefix;
 
 mod bad_input;
+mod clients;
 mod containers;
 mod crash;
 mod demo;
