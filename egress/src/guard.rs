@@ -117,6 +117,7 @@ impl Egress {
     fn deny(
         &self,
         head: &RequestHead,
+        headers: &HeaderMap,
         policy: &CompiledPolicy,
         not_allowed: &NotAllowed,
         place: Place,
@@ -132,7 +133,8 @@ impl Egress {
             method: Some(head.method.as_str()),
             path: (!not_allowed.path_admitted).then_some(path),
         };
-        let denial = self.denial(&not_allowed.refused, &head.authority.host, tried, policy);
+        let mut denial = self.denial(&not_allowed.refused, &head.authority.host, tried, policy);
+        answer::show_in_git(headers, &mut denial.told_agent);
         let rule = host.filter(|host| policy.table().knows(host)).map(String::from);
         let draft = self.draft(head, policy).with_rule(rule, None);
         let event = draft.answered(Some(not_allowed.refused.reason()), &denial.told_agent);
@@ -235,11 +237,11 @@ impl Policy for Egress {
         };
         let allowed = match decision::judge(&policy, asked, headers, |grant| self.holds(grant)) {
             Ok(allowed) => allowed,
-            Err(not_allowed) => return Verdict::Deny(self.deny(head, &policy, &not_allowed, place)),
+            Err(not_allowed) => return Verdict::Deny(self.deny(head, headers, &policy, &not_allowed, place)),
         };
         let admitting = allowed.admitting;
         if let Err(refused) = self.spend(admitting.route).await {
-            return Verdict::Deny(self.deny(head, &policy, &refused.into(), place));
+            return Verdict::Deny(self.deny(head, headers, &policy, &refused.into(), place));
         }
         let mut standing = Standing::new(
             self.policy.clone(),
@@ -250,7 +252,7 @@ impl Policy for Egress {
         );
         // To spend it may have taken a while; the core asks once more before it sends anything.
         if let Err(refused) = standing.check(headers) {
-            return Verdict::Deny(self.deny(head, &policy, &refused.into(), place));
+            return Verdict::Deny(self.deny(head, headers, &policy, &refused.into(), place));
         }
         let looks_into_response = admitting.route.auth.is_some();
         if looks_into_response {
