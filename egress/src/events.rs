@@ -138,6 +138,7 @@ fn why_failed(ended: &Ended, cut_for: Option<DenialReason>) -> Option<DenialReas
     match ended {
         // An agent that leaves early has had its answer, as far as it wanted it.
         Ended::Complete | Ended::AgentGone | Ended::Drained => None,
+        Ended::Withdrawn { .. } => Some(cut_for.unwrap_or(DenialReason::HostNotAllowed)),
         Ended::RequestCut { .. } => Some(cut_for.unwrap_or(DenialReason::CredentialInRequest)),
         Ended::ResponseDenied { .. } | Ended::ResponseCut { .. } => {
             Some(cut_for.unwrap_or(DenialReason::CredentialInResponse))
@@ -161,7 +162,9 @@ pub fn denial_reason(reason: Reason) -> DenialReason {
         | Reason::AmbiguousFraming
         | Reason::BadWebsocket
         | Reason::RequestBodyBroke => DenialReason::MalformedRequest,
-        Reason::HeadTooLarge | Reason::TooManyConnections => DenialReason::LimitReached,
+        Reason::HeadTooLarge | Reason::TooManyConnections | Reason::TooManyUpstreams => {
+            DenialReason::LimitReached
+        }
         Reason::HeadTimeout
         | Reason::RequestBodyTimeout
         | Reason::UpstreamConnectTimeout

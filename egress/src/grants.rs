@@ -141,25 +141,28 @@ impl Grants {
             .is_some_and(|record| !self.is_over(record, grant, now))
     }
 
-    /// Notes the ends that have come since the last look. Blocks on the disk when there is one.
-    pub fn settle(&self, table: &RouteTable, now: Now) -> io::Result<()> {
-        let mut changed = false;
-        {
-            let mut state = self.state.lock();
-            for grant in table.routes().iter().filter_map(|route| route.grant.as_ref()) {
-                let ended = state
-                    .record(&grant.grant_id)
-                    .filter(|record| record.end.is_none())
-                    .and_then(|record| self.end_of(record, grant, now));
-                if let (Some(cause), Some(record)) = (ended, state.record_mut(&grant.grant_id)) {
-                    record.end = Some(GrantEnd { at: now.wall, cause });
-                    changed = true;
-                }
+    /// Ends what has come to its end since the last look, and says whether anything did.
+    pub fn end_due(&self, table: &RouteTable, now: Now) -> bool {
+        let mut any = false;
+        let mut state = self.state.lock();
+        for grant in table.routes().iter().filter_map(|route| route.grant.as_ref()) {
+            let ended = state
+                .record(&grant.grant_id)
+                .filter(|record| record.end.is_none())
+                .and_then(|record| self.end_of(record, grant, now));
+            if let (Some(cause), Some(record)) = (ended, state.record_mut(&grant.grant_id)) {
+                record.end = Some(GrantEnd { at: now.wall, cause });
+                any = true;
             }
-            state.unsaved |= changed;
-            changed = state.unsaved;
         }
-        if changed { self.save() } else { Ok(()) }
+        state.unsaved |= any;
+        any
+    }
+
+    /// Saves what was not saved yet. Blocks on the disk when there is something.
+    pub fn settle(&self) -> io::Result<()> {
+        let unsaved = self.state.lock().unsaved;
+        if unsaved { self.save() } else { Ok(()) }
     }
 
     /// Spends a single-use grant: when this returns, the use is on disk and no one else has it. Blocks on the disk.

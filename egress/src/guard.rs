@@ -249,9 +249,10 @@ impl Policy for Egress {
             policy.clone(),
             admitting,
             head,
+            headers,
         );
         // To spend it may have taken a while; the core asks once more before it sends anything.
-        if let Err(refused) = standing.check(headers) {
+        if let Err(refused) = standing.check() {
             return Verdict::Deny(self.deny(head, headers, &policy, &refused.into(), place));
         }
         let looks_into_response = admitting.route.auth.is_some();

@@ -49,6 +49,19 @@ pub fn replaces_method(query: Option<&[u8]>, headers: &HeaderMap) -> bool {
     values(headers, &METHOD_HEADERS).next().is_some() || method_fields(query).next().is_some()
 }
 
+/// The headers that name another method or path, to be judged again.
+pub fn of(headers: &HeaderMap) -> HeaderMap {
+    let mut found = HeaderMap::new();
+    for (name, value) in headers {
+        let dashed = dashed(name);
+        let is = |known: &HeaderName| known.as_str() == dashed;
+        if METHOD_HEADERS.iter().any(is) || PATH_HEADERS.iter().any(is) {
+            found.append(name.clone(), value.clone());
+        }
+    }
+    found
+}
+
 /// A header's name as gateways read it that turn names into variables (CGI, WSGI): there `_` and `-` are one.
 fn dashed(name: &HeaderName) -> Cow<'_, str> {
     if name.as_str().contains('_') {

@@ -136,9 +136,13 @@ impl Permit for Admitted {
         }))
     }
 
-    fn still_admitted(&mut self, headers: &HeaderMap) -> Result<(), Denial> {
+    fn still_admitted(&mut self, _headers: &HeaderMap) -> Result<(), Denial> {
+        self.still_stands()
+    }
+
+    fn still_stands(&mut self) -> Result<(), Denial> {
         self.standing
-            .check(headers)
+            .check()
             .map_err(|refused| self.verdicts.denial(&refused))
     }
 

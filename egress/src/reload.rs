@@ -13,6 +13,7 @@ use ::guard::look::Look;
 use arc_swap::ArcSwap;
 use contract::Sha256Hex;
 use contract::place::config::ROUTES;
+use mitm::Changes;
 
 use crate::config::{self, ConfigError, RoutesFile};
 use crate::credential::CredentialStore;
@@ -37,6 +38,8 @@ pub struct Reloader {
     directory: PathBuf,
     parts: Parts,
     policy: Arc<ArcSwap<CompiledPolicy>>,
+    /// Where it is announced that requests under way may not be admitted any more.
+    changes: Changes,
     ack: AckWriter,
     seen: Seen,
     /// Hash of the file read last.
@@ -85,11 +88,12 @@ pub fn in_force(policy: &CompiledPolicy) -> InForce {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Keeps `policy`, which was made of a file with the hash `last_read`, up to date with `directory`.
+    /// Keeps `policy`, which was made of a file with the hash `last_read`, up to date with `directory`, and announces each change.
     pub fn new(
         directory: PathBuf,
         parts: Parts,
         policy: Arc<ArcSwap<CompiledPolicy>>,
+        changes: Changes,
         ack: AckWriter,
         last_read: Sha256Hex,
     ) -> Self {
@@ -97,6 +101,7 @@ impl Reloader {
             directory,
             parts,
             policy,
+            changes,
             ack,
             seen: Seen::default(),
             last_read,
@@ -108,7 +113,10 @@ impl Reloader {
 
     fn settle_grants(&mut self) {
         let policy = self.policy.load();
-        if let Err(error) = self.parts.grants.settle(policy.table(), Now::read()) {
+        if self.parts.grants.end_due(policy.table(), Now::read()) {
+            self.changes.announce();
+        }
+        if let Err(error) = self.parts.grants.settle() {
             self.complain(error.to_string());
         }
     }
@@ -138,6 +146,7 @@ impl Reloader {
         let table = file.table.map_err(ConfigError::from)?;
         let policy = self.parts.compile(table)?;
         self.policy.store(Arc::new(policy));
+        self.changes.announce();
         Ok(())
     }
 

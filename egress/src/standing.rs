@@ -1,4 +1,4 @@
-//! Whether a request that was admitted is so still: asked again right before it is sent.
+//! Whether a request that was admitted is so still: asked again right before it is sent, and at every reload until it is over.
 //!
 //! Between admission and the first byte upstream lie a grant's fsync, a body that is held, a connection that is waited
 //! for; a revocation that was acknowledged meanwhile must hold. Nothing is spent here a second time, and nothing is rewritten:
@@ -29,19 +29,22 @@ pub struct Standing {
     upstream: Arc<Upstream>,
     method: Method,
     target: PathAndQuery,
+    /// Those of its headers that name another method or path.
+    overrides: HeaderMap,
 }
 
 // === impl Standing ===
 
 impl Standing {
     /// For a request that a route of the policy `decided_by` admitted, its grant spent if it has one use. `policy` is where
-    /// the policy in force is found.
+    /// the policy in force is found; `headers` are those that will be sent.
     pub fn new(
         policy: Arc<ArcSwap<CompiledPolicy>>,
         grants: Arc<Grants>,
         decided_by: Arc<CompiledPolicy>,
         admitting: Admitting<'_>,
         head: &RequestHead,
+        headers: &HeaderMap,
     ) -> Self {
         Self {
             policy,
@@ -51,14 +54,15 @@ impl Standing {
             upstream: admitting.prepared.upstream.clone(),
             method: head.method.clone(),
             target: head.target.clone(),
+            overrides: overrides::of(headers),
         }
     }
 
-    /// Asks again. `headers` are those that will be sent.
-    pub fn check(&mut self, headers: &HeaderMap) -> Result<(), Refused> {
+    /// Asks again.
+    pub fn check(&mut self) -> Result<(), Refused> {
         let now = self.policy.load_full();
         if !Arc::ptr_eq(&now, &self.decided_by) {
-            self.route = self.judge_again(&now, headers)?;
+            self.route = self.judge_again(&now)?;
             self.decided_by = now;
         }
         match &self.route.grant {
@@ -72,7 +76,7 @@ impl Standing {
         !self.route.grant.as_ref().is_some_and(|grant| grant.once)
     }
 
-    fn judge_again(&self, now: &CompiledPolicy, headers: &HeaderMap) -> Result<Route, Refused> {
+    fn judge_again(&self, now: &CompiledPolicy) -> Result<Route, Refused> {
         let line = RequestLine {
             host: &self.route.host,
             method: self.method.as_str(),
@@ -83,7 +87,7 @@ impl Standing {
             .decide(line, |grant| self.holds(grant))
             .map_err(Refused::NoRoute)?;
         let query = self.target.query().map(str::as_bytes);
-        overrides::judge(route, line, query, headers).map_err(Refused::NoRoute)?;
+        overrides::judge(route, line, query, &self.overrides).map_err(Refused::NoRoute)?;
         let same_way = now
             .admitting(route)
             .is_some_and(|new| Arc::ptr_eq(&new.prepared.upstream, &self.upstream));

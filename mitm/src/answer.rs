@@ -1,6 +1,8 @@
 //! Answers written straight to a connection: to a CONNECT, and to what never became a request.
 
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -32,6 +34,20 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     write_and_close(io, &encode(answer)).await;
+}
+
+/// Writes the answer as far as the connection takes it without waiting, and closes.
+pub(crate) async fn answer_at_once<IO>(mut io: IO, answer: &LocalResponse)
+where
+    IO: AsyncWrite + Unpin,
+{
+    let bytes = encode(answer);
+    std::future::poll_fn(|cx| {
+        let _ = Pin::new(&mut io).poll_write(cx, &bytes);
+        let _ = Pin::new(&mut io).poll_shutdown(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Writes `last` and closes. The agent may be gone already; there is no one to tell then.

@@ -18,7 +18,7 @@ use crate::activity::UnderWay;
 use crate::exchange::{Exchange, RequestFailure, Ticket};
 use crate::flow::{Broken, Flow};
 use crate::inspect::Inspector;
-use crate::policy::{Ended, LocalResponse, Permit};
+use crate::policy::{Denial, Ended, LocalResponse, Permit};
 use crate::pool::Lease;
 
 /// A body was broken off on purpose. Who needs to know why was told elsewhere.
@@ -203,6 +203,13 @@ impl<P: Permit> ResponseFlow<P> {
         self.ticket.end(Ended::Complete);
     }
 
+    fn withdraw(&mut self, denial: Denial) -> BrokenOff {
+        self.ticket.end(Ended::Withdrawn {
+            logged: denial.logged,
+        });
+        BrokenOff
+    }
+
     fn fail(&mut self, broken: Broken) -> BrokenOff {
         // When the request's body was cut the upstream's answer breaks as a consequence.
         let ended = match self.ticket.exchange().take_failure() {
@@ -247,7 +254,14 @@ where
             Kind::Whole(body) => return Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Kind::Upstream(response) => response,
         };
-        match ready!(response.flow.poll(cx)) {
+        if let Some(denial) = response.ticket.withdrawn_now() {
+            return Poll::Ready(Some(Err(response.withdraw(denial))));
+        }
+        let Poll::Ready(next) = response.flow.poll(cx) else {
+            let denial = ready!(response.ticket.poll_withdrawn(cx));
+            return Poll::Ready(Some(Err(response.withdraw(denial))));
+        };
+        match next {
             Some(Ok(frame)) => {
                 response
                     .ticket

@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -30,8 +31,9 @@ pub(crate) async fn connect(
     authority: &Authority,
     tls: bool,
     limits: &Limits,
+    slot: OwnedSemaphorePermit,
 ) -> Result<Sender, DialError> {
-    let stream = dial(&upstream.dialer, authority, tls, limits.timeouts.connect).await?;
+    let stream = dial(&upstream.dialer, authority, tls, limits.timeouts.connect, slot).await?;
     if !tls {
         return http1_sender(stream, limits).await;
     }
@@ -48,8 +50,9 @@ pub(crate) async fn connect_for_upgrade(
     upstream: &Upstream,
     authority: &Authority,
     limits: &Limits,
+    slot: OwnedSemaphorePermit,
 ) -> Result<TlsStream<Rewound<Stream>>, DialError> {
-    let stream = dial(&upstream.dialer, authority, true, limits.timeouts.connect).await?;
+    let stream = dial(&upstream.dialer, authority, true, limits.timeouts.connect, slot).await?;
     let mut tls = ClientConfig::clone(&upstream.tls);
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     secure(Arc::new(tls), stream, authority, limits).await

@@ -1,4 +1,4 @@
-//! Reaching an upstream: the one function that every request, and later every WebSocket, goes through.
+//! Reaching an upstream: the one function that every request, WebSocket and tunnel goes through.
 //!
 //! Direct: resolve once, check every address, dial only what was checked. One forbidden address among public
 //! ones refuses the host: an honest public name has none. Through a proxy: CONNECT, and when the proxy says
@@ -17,6 +17,7 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::address::AddressRules;
 use crate::authority::{Authority, Host};
@@ -48,12 +49,13 @@ impl DialError {
 }
 
 /// Opens a byte stream to `authority`; `tunnel` when it must lead through a proxy to the host itself (TLS),
-/// not only to the proxy (plain HTTP in absolute form). All of it within `limit`.
+/// not only to the proxy (plain HTTP in absolute form). All of it within `limit`. The stream keeps `slot`.
 pub(crate) async fn dial(
     dialer: &Dialer,
     authority: &Authority,
     tunnel: bool,
     limit: Duration,
+    slot: OwnedSemaphorePermit,
 ) -> Result<Rewound<Stream>, DialError> {
     let dialled = tokio::time::timeout(limit, async {
         match dialer {
@@ -61,10 +63,13 @@ pub(crate) async fn dial(
             Dialer::ThroughProxy(proxy) => through_proxy(proxy, authority, tunnel).await,
         }
     });
-    dialled.await.unwrap_or_else(|_| {
-        let detail = format!("no connection to {authority} within {} s", limit.as_secs_f32());
-        Err(DialError::new(Reason::UpstreamConnectTimeout, detail))
-    })
+    match dialled.await {
+        Ok(dialled) => dialled.map(|stream| stream.in_slot(slot)),
+        Err(_) => {
+            let detail = format!("no connection to {authority} within {} s", limit.as_secs_f32());
+            Err(DialError::new(Reason::UpstreamConnectTimeout, detail))
+        }
+    }
 }
 
 // === direct ===

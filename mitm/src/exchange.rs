@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use parking_lot::Mutex;
 
+use crate::changes::{Changes, Watch};
 use crate::policy::{Denial, Ended, Outcome, Permit};
 
 /// Why a request's body did not get through whole.
@@ -88,11 +90,13 @@ pub(crate) struct Ticket<P: Permit> {
     permit: Option<P>,
     exchange: Arc<Exchange>,
     status: Option<StatusCode>,
+    watch: Watch,
 }
 
 impl<P: Permit> Ticket<P> {
-    pub(crate) fn new(permit: P, exchange: Arc<Exchange>) -> Self {
+    pub(crate) fn new(permit: P, exchange: Arc<Exchange>, changes: &Changes) -> Self {
         Self {
+            watch: changes.watch(),
             permit: Some(permit),
             exchange,
             status: None,
@@ -106,6 +110,29 @@ impl<P: Permit> Ticket<P> {
     /// The permit, while the request is not over.
     pub(crate) fn permit(&mut self) -> Option<&mut P> {
         self.permit.as_mut()
+    }
+
+    /// Why the request must not go on, if a change was announced that has withdrawn it.
+    pub(crate) fn withdrawn_now(&mut self) -> Option<Denial> {
+        if !self.watch.changed() {
+            return None;
+        }
+        self.permit.as_mut()?.still_stands().err()
+    }
+
+    /// Ready when the request must not go on.
+    pub(crate) fn poll_withdrawn(&mut self, cx: &mut Context<'_>) -> Poll<Denial> {
+        loop {
+            ready!(self.watch.poll_changed(cx));
+            if let Some(Err(denial)) = self.permit.as_mut().map(Permit::still_stands) {
+                return Poll::Ready(denial);
+            }
+        }
+    }
+
+    /// The request must not go on.
+    pub(crate) async fn withdrawn(&mut self) -> Denial {
+        std::future::poll_fn(|cx| self.poll_withdrawn(cx)).await
     }
 
     /// What the agent is answered.

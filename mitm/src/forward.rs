@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::dial::DialError;
 use crate::exchange::{Exchange, RequestFailure, Ticket};
 use crate::headers;
-use crate::policy::{Ended, Forward, LocalResponse, Permit, Policy, RequestHead};
+use crate::policy::{Denial, Ended, Forward, LocalResponse, Permit, Policy, RequestHead};
 use crate::pool::{Key, Lease, Sender};
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::{Dialer, Upstream};
@@ -50,7 +50,7 @@ struct Outgoing {
 /// Why there is no response to forward.
 pub(crate) enum Failed {
     Refused { reason: Reason, detail: String },
-    RequestCut(crate::policy::Denial),
+    RequestCut(Denial),
 }
 
 /// Forwards. The answer is the upstream's, or one that the policy shaped for what went wrong.
@@ -67,7 +67,7 @@ pub(crate) async fn forward<P: Policy>(
     let idle = core.limits.timeouts.idle;
     let exchange = Exchange::new(head.received);
     let inspector = permit.request_inspector();
-    let mut ticket = Ticket::new(permit, Arc::clone(&exchange));
+    let mut ticket = Ticket::new(permit, Arc::clone(&exchange), &core.changes);
     let body = RequestBody::new(body, inspector, idle, &exchange);
     let outgoing = Outgoing {
         method: head.method.clone(),
@@ -215,28 +215,31 @@ async fn exchange_with_upstream<P: Policy>(
             && ticket.permit().is_some_and(|permit| permit.may_be_repeated());
         let spare = repeatable.then(|| outgoing.repeat());
         let request = outgoing.into_request(route, sender.is_http2(), absolute)?;
-        let sent =
-            within_head_timeout(core.limits.timeouts.response_head, exchange, sender.send(request)).await;
+        let limit = core.limits.timeouts.response_head;
+        let sent = match wait_for_head(limit, ticket, sender.send(request)).await {
+            Waited::Done(sent) => sent,
+            Waited::Withdrawn(denial) => return Err(Failed::RequestCut(denial)),
+            Waited::TooLate => {
+                let seconds = limit.as_secs_f32();
+                let detail = format!("{authority} sent no response within {seconds} s");
+                return Err(Failed::new(Reason::UpstreamTimeout, detail));
+            }
+        };
         let mut error = match sent {
-            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 return Err(Failed::new(
                     Reason::UpstreamBroke,
                     "the upstream switched protocols unasked",
                 ));
             }
-            Some(Ok(response)) if headers::has_foreign_coding(response.headers()) => {
+            Ok(response) if headers::has_foreign_coding(response.headers()) => {
                 return Err(Failed::new(
                     Reason::UpstreamBroke,
                     "the upstream uses an unknown Transfer-Encoding",
                 ));
             }
-            Some(Ok(response)) => return Ok((response, sender.into_lease(&core.pool, key))),
-            Some(Err(error)) => error,
-            None => {
-                let seconds = core.limits.timeouts.response_head.as_secs_f32();
-                let detail = format!("{authority} sent no response within {seconds} s");
-                return Err(Failed::new(Reason::UpstreamTimeout, detail));
-            }
+            Ok(response) => return Ok((response, sender.into_lease(&core.pool, key))),
+            Err(error) => error,
         };
         outgoing = match (error.take_message(), spare) {
             // Not a byte of it was sent: safe for any method.
@@ -269,26 +272,40 @@ async fn open<P: Policy>(core: &Core<P>, upstream: &Upstream, key: &Key) -> Resu
         }
         None => None,
     };
-    let sender = connect(upstream, &key.authority, key.tls, &core.limits).await?;
+    let slot = core.upstream_slot().await?;
+    let sender = connect(upstream, &key.authority, key.tls, &core.limits, slot).await?;
     core.pool.share(key, &sender);
     Ok(sender)
 }
 
+/// How waiting for a response's head ended.
+pub(crate) enum Waited<T> {
+    Done(T),
+    TooLate,
+    Withdrawn(Denial),
+}
+
 /// Waits for a response's head as long as the request's body is still moving, and `limit` after that.
-async fn within_head_timeout<T>(
+pub(crate) async fn wait_for_head<P: Permit, T>(
     limit: Duration,
-    exchange: &Exchange,
+    ticket: &mut Ticket<P>,
     sending: impl Future<Output = T>,
-) -> Option<T> {
+) -> Waited<T> {
     let mut sending = std::pin::pin!(sending);
+    let exchange = Arc::clone(ticket.exchange());
     let mut wait = limit;
     loop {
-        if let Ok(sent) = tokio::time::timeout(wait, sending.as_mut()).await {
-            return Some(sent);
+        tokio::select! {
+            biased;
+            sent = sending.as_mut() => return Waited::Done(sent),
+            denial = ticket.withdrawn() => return Waited::Withdrawn(denial),
+            () = tokio::time::sleep(wait) => {
+                wait = limit.saturating_sub(exchange.since_progress());
+                if wait.is_zero() {
+                    return Waited::TooLate;
+                }
+            }
         }
-        wait = limit
-            .checked_sub(exchange.since_progress())
-            .filter(|left| !left.is_zero())?;
     }
 }
 

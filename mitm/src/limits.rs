@@ -20,6 +20,8 @@ pub struct Limits {
     pub connections: usize,
     /// Concurrent HTTP/2 streams in one agent connection.
     pub streams: u32,
+    /// Upstream connections at one time, pooled ones among them; a request that needs one more is answered 503.
+    pub upstream_connections: usize,
     /// Idle upstream connections kept per host.
     pub idle_per_host: usize,
     /// Hosts whose leaf certificate is kept ready.
@@ -57,6 +59,7 @@ impl Default for Limits {
             response_head_bytes: 64 * 1024,
             connections: 1024,
             streams: 128,
+            upstream_connections: 2048,
             idle_per_host: 32,
             leaves: 1024,
             timeouts: Timeouts::default(),

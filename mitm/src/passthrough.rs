@@ -64,16 +64,15 @@ pub(crate) async fn pass_through<P: Policy>(
             return answer::write_and_close(&mut agent, ALERT_ACCESS_DENIED).await;
         }
     };
-    let mut ticket = Ticket::new(permit, Exchange::new(received));
+    let mut ticket = Ticket::new(permit, Exchange::new(received), &core.changes);
     // What the agent was answered to its CONNECT.
     ticket.answered(StatusCode::OK);
-    let dialled = dial(
-        &upstream.dialer,
-        request.authority,
-        true,
-        core.limits.timeouts.connect,
-    );
-    let upstream = match dialled.await {
+    let limit = core.limits.timeouts.connect;
+    let dialled = match core.upstream_slot().await {
+        Ok(slot) => dial(&upstream.dialer, request.authority, true, limit, slot).await,
+        Err(none) => Err(none),
+    };
+    let upstream = match dialled {
         Ok(upstream) => upstream,
         Err(error) => {
             let (reason, detail) = refusal(error, &mut ticket);
@@ -199,6 +198,7 @@ async fn relay<A, U, P: Policy>(
                 Err(Gone::Sink) => break Ended::UpstreamBroke,
             },
             () = &mut drained => break Ended::Drained,
+            denial = ticket.withdrawn() => break Ended::Withdrawn { logged: denial.logged },
             () = tokio::time::sleep(quiet) => {
                 if exchange.since_progress() >= timeouts.idle {
                     break Ended::Idle;

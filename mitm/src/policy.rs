@@ -194,6 +194,12 @@ pub trait Permit: Send + 'static {
         Ok(())
     }
 
+    /// Asked of what is under way whenever a change of the policy was announced ([`crate::Changes`]): whether it would
+    /// be admitted still. A denial is answered while there is no response yet; a body, a WebSocket or a tunnel is cut.
+    fn still_stands(&mut self) -> Result<(), Denial> {
+        Ok(())
+    }
+
     /// Whether the request may be sent a second time when the connection was lost on which it was sent first and nothing
     /// was answered. (It is asked only of what HTTP itself lets be repeated.)
     fn may_be_repeated(&self) -> bool {
@@ -252,6 +258,9 @@ pub enum Ended {
     ResponseDenied { logged: String },
     /// The response-body inspector cut it; the agent saw a broken stream.
     ResponseCut { logged: String },
+    /// The policy no longer admits it ([`Permit::still_stands`]): the agent saw a broken stream, of a WebSocket a close
+    /// frame 1008.
+    Withdrawn { logged: String },
     /// The core answered by itself (upstream unreachable, time-out, …).
     Refused(Reason),
     /// The upstream broke off inside the response body; the agent saw a broken stream.

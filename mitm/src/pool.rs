@@ -182,6 +182,11 @@ impl Pool {
         }
     }
 
+    /// Closes every connection that no request is using, to make room for one to another host.
+    pub(crate) fn close_idle(&self) {
+        self.shelves.lock().clear();
+    }
+
     /// Closes what was not used for too long. An HTTP/2 connection with streams under way survives being
     /// forgotten here: it ends with its last stream.
     pub(crate) fn sweep(&self) {

@@ -12,19 +12,20 @@ use crate::agent;
 use crate::answer;
 use crate::authority::DnsName;
 use crate::certificates::{CertificateAuthority, CertificateError, Certificates};
+use crate::changes::Changes;
 use crate::core::Core;
 use crate::limits::Limits;
-use crate::policy::{ConnectionId, Policy};
+use crate::policy::{ConnectionId, LocalResponse, Policy};
 use crate::pool::Pool;
 use crate::refusal::{Reason, Refusal};
-use crate::stream::Stream;
 use guard::listen::Listener;
 
 /// How often pooled connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 /// How long accepting pauses after it failed (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections at one time that are only told that there are too many; more are closed without a word.
+/// Connections at one time that are told at leisure that there are too many; with more the answer is written in one go, and not
+/// waited for.
 const TURNED_AWAY: usize = 64;
 
 /// A TLS-intercepting forward proxy under one policy. Cheap to clone.
@@ -50,12 +51,19 @@ impl<P: Policy> Proxy<P> {
             policy,
             certificates: Certificates::new(authority, provider, limits.leaves),
             pool: Pool::new(limits.idle_per_host, limits.timeouts.pool_idle),
+            changes: Changes::default(),
+            upstream_slots: Arc::new(Semaphore::new(limits.upstream_connections)),
             limits,
         };
         Self {
             core: Arc::new(core),
             connections: Arc::new(AtomicU64::new(0)),
         }
+    }
+
+    /// Where to say that another policy is in force.
+    pub fn changes(&self) -> Changes {
+        self.core.changes.clone()
     }
 
     /// Seeds the random number generator and makes the leaf key: some 30 ms of CPU on a thread of their own.
@@ -111,11 +119,14 @@ impl<P: Policy> Proxy<P> {
                     drop(slot);
                 });
             } else if let Ok(slot) = Arc::clone(&turned_away).try_acquire_owned() {
-                let proxy = self.clone();
+                let answer = self.too_many(connection);
                 tracker.spawn(async move {
-                    proxy.turn_away(stream, connection).await;
+                    let mut stream = stream;
+                    answer::answer_and_close(&mut stream, &answer).await;
                     drop(slot);
                 });
+            } else {
+                answer::answer_at_once(stream, &self.too_many(connection)).await;
             }
         }
         drop(listener);
@@ -133,14 +144,12 @@ impl<P: Policy> Proxy<P> {
         }
     }
 
-    async fn turn_away(&self, mut stream: Stream, connection: ConnectionId) {
-        let detail = format!(
-            "all {} connections of this proxy are in use",
-            self.core.limits.connections
-        );
-        let answer = self.core.refuse(&Refusal {
+    /// What a connection too many is answered.
+    fn too_many(&self, connection: ConnectionId) -> LocalResponse {
+        let all = self.core.limits.connections;
+        self.core.refuse(&Refusal {
             reason: Reason::TooManyConnections,
-            detail: &detail,
+            detail: &format!("all {all} connections of this proxy are in use"),
             connection,
             way_in: None,
             authority: None,
@@ -148,7 +157,6 @@ impl<P: Policy> Proxy<P> {
             target: None,
             admitted: false,
             answerable: true,
-        });
-        answer::answer_and_close(&mut stream, &answer).await;
+        })
     }
 }

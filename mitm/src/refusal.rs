@@ -92,6 +92,8 @@ reasons! {
     WebsocketUnsupported = "websocket_unsupported", NOT_IMPLEMENTED;
     /// Every connection slot is taken.
     TooManyConnections = "too_many_connections", SERVICE_UNAVAILABLE;
+    /// Every upstream connection that there may be is in use.
+    TooManyUpstreams = "too_many_upstreams", SERVICE_UNAVAILABLE;
     /// The guard is going down.
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE;
     /// The host's name does not resolve.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use guard::stream::Stream;
 
@@ -14,11 +15,23 @@ pub(crate) use guard::stream::Stream;
 pub(crate) struct Rewound<IO> {
     first: Bytes,
     io: IO,
+    /// Given back when the stream is closed.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<IO> Rewound<IO> {
     pub(crate) fn new(first: Bytes, io: IO) -> Self {
-        Self { first, io }
+        Self {
+            first,
+            io,
+            slot: None,
+        }
+    }
+
+    /// Keeps a place among the connections of its kind until it is closed.
+    pub(crate) fn in_slot(mut self, slot: OwnedSemaphorePermit) -> Self {
+        self.slot = Some(slot);
+        self
     }
 
     /// The stream itself, to write to.

@@ -169,5 +169,8 @@ fn limits() -> Result<Limits, Failure> {
         );
     }
     limits.connections = connections;
+    // A connection counts as four: itself, two upstream, and one for what is open only while a name is resolved and its
+    // addresses are tried.
+    limits.upstream_connections = limits.upstream_connections.min(2 * connections);
     Ok(limits)
 }

@@ -79,7 +79,9 @@ fn an_end_once_noted_is_final() {
     let table = expiring();
     let grants = open(run.path(), "boot-1");
     grants.observe(&table, at(0, 0)).unwrap();
-    grants.settle(&table, at(HOUR, 1)).unwrap();
+    assert!(grants.end_due(&table, at(HOUR, 1)));
+    assert!(!grants.end_due(&table, at(HOUR, 1)), "it ends once");
+    grants.settle().unwrap();
     assert!(!grants.holds(grant(&table), at(0, 2)));
     drop(grants);
     let grants = open(run.path(), "boot-2");
@@ -178,7 +180,8 @@ fn the_ledger_does_not_outgrow_what_its_reader_takes() {
         let text = format!("schema_version: 1\ngeneration: 1\nroutes:\n{routes}");
         let table = RouteTable::parse(text.as_bytes()).unwrap();
         grants.observe(&table, at(0, 0)).unwrap();
-        grants.settle(&table, at(HOUR, 0)).unwrap();
+        grants.end_due(&table, at(HOUR, 0));
+        grants.settle().unwrap();
         assert!(!grants.holds(grant(&table), at(0, 0)));
     }
     assert!(fs_err::metadata(run.path().join(GRANTS)).unwrap().len() < 1024 * 1024);

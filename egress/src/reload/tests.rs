@@ -29,7 +29,14 @@ impl Fixture {
         let policy = parts.compile(file.table.unwrap()).unwrap();
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let ack = AckWriter::new(run.path().to_owned(), "n-0001".parse().unwrap());
-        let reloader = Reloader::new(config.path().to_owned(), parts, policy.clone(), ack, file.sha256);
+        let reloader = Reloader::new(
+            config.path().to_owned(),
+            parts,
+            policy.clone(),
+            mitm::Changes::default(),
+            ack,
+            file.sha256,
+        );
         Self {
             config,
             run,

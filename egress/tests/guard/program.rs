@@ -33,8 +33,21 @@ fn command(directory: &Path) -> Command {
 
 impl Guard {
     fn start(directory: &Path, seat: &Seat) -> Self {
+        Self::start_as(command(directory), directory, seat)
+    }
+
+    /// With no more than so many open files.
+    fn start_with_files(files: u32, directory: &Path, seat: &Seat) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        shell.env_clear().current_dir(directory);
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_egress")]);
+        Self::start_as(shell, directory, seat)
+    }
+
+    fn start_as(mut command: Command, directory: &Path, seat: &Seat) -> Self {
         fs_err::write(directory.join("seat-ca.pem"), &seat.authority).unwrap();
-        let mut child = command(directory)
+        let mut child = command
             .args([
                 "run",
                 "--config",
@@ -314,4 +327,93 @@ fn a_guard_whose_output_nobody_reads_stops() {
     stderr.read_to_string(&mut rest).unwrap();
     assert_eq!(status.code(), Some(1), "{rest}");
     assert!(rest.contains("--event-log none"), "{rest}");
+}
+
+/// Opens connections that say nothing.
+async fn idle_connections(door: &Path, count: usize) -> Vec<tokio::net::UnixStream> {
+    let mut idle = Vec::with_capacity(count);
+    while idle.len() < count {
+        // The door's backlog is short.
+        match tokio::net::UnixStream::connect(door).await {
+            Ok(stream) => idle.push(stream),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+            Err(error) => panic!("{error} after {}", idle.len()),
+        }
+    }
+    idle
+}
+
+/// What a connection was told, when it was turned away.
+async fn told(mut stream: tokio::net::UnixStream) -> String {
+    use tokio::io::AsyncReadExt as _;
+    let mut text = Vec::new();
+    // A close that leaves something unread is an error after the answer.
+    let _ = stream.read_to_end(&mut text).await;
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_opens_its_files_however_many_connections_there_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    lay_out(root, ROUTES);
+    let seat = Seat::start(root);
+    // Enough for 16 connections.
+    let mut guard = Guard::start_with_files(192, root, &seat);
+    let mut idle = idle_connections(&root.join("door.sock"), 200).await;
+    let last = told(idle.pop().unwrap()).await;
+    assert!(
+        last.starts_with("HTTP/1.1 503") && last.contains("limit_reached"),
+        "{last}"
+    );
+    write_routes(root, &table(2, "- {host: new.example}\n"));
+    guard.says("generation 2 is in force");
+    while applied(root).generation < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_are_bounded_in_number_and_memory() {
+    const IDLE: usize = 10_000;
+    const SERVED: usize = 1024;
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let authority = lay_out(root, "- {host: open.example}\n");
+    let seat = Seat::start(root);
+    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    if soft < IDLE as u64 + 500 {
+        eprintln!("skipped: {soft} open files are too few for {IDLE} connections");
+        return;
+    }
+    let guard = Guard::start_with_files(8192, root, &seat);
+    let door = root.join("door.sock");
+    let mut idle = idle_connections(&door, IDLE).await;
+    // Whoever came after the stated number was told so, the last one like the first.
+    for turned_away in idle.drain(SERVED..) {
+        let answer = told(turned_away).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("limit_reached"),
+            "{answer}"
+        );
+    }
+    let status = fs_err::read_to_string(format!("/proc/{}/status", guard.child.id())).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("{IDLE} connections came, {SERVED} idle: {peak} KiB at most");
+    assert!(peak < 64 * 1024, "{peak} KiB");
+    // A place that is given up serves the next.
+    drop(idle);
+    let got = loop {
+        match Connection::open(&door, &authority, Way::TunnelHttp1, "open.example").await {
+            Ok(mut connection) => break connection.send(&get("open.example", "/x")).await,
+            // The guard has not noticed yet.
+            Err(refused) => assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE),
+        }
+    };
+    assert_eq!(got.status, StatusCode::OK);
 }

@@ -1,9 +1,13 @@
 //! A changed table reaches open connections; a bad one changes nothing.
 
-use contract::DenialReason;
-use http::StatusCode;
+use contract::{Decision, DenialReason};
+use futures_util::StreamExt as _;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::agent::{Connection, EVERY_WAY, TUNNELS, ask, get};
+use crate::agent::{Connection, EVERY_WAY, TUNNELS, Way, ask, get, open_websocket};
 use crate::bottle::{Bottle, table};
 
 const BEFORE: &str = "- {host: open.example}\n";
@@ -141,4 +145,75 @@ async fn a_request_whose_body_is_held_is_sent_when_its_route_outlives_a_reload()
         let (bottle, got) = held_over_a_reload(way, "api.example", &before, &after).await;
         assert_eq!((got.status, bottle.seat.seen().len()), (StatusCode::OK, 1));
     }
+}
+
+const TWO_HOSTS: &str = "- {host: open.example}\n- {host: h2.example}\n";
+
+#[tokio::test]
+async fn a_stream_under_way_is_cut_when_its_route_is_withdrawn_and_not_before() {
+    for way in EVERY_WAY {
+        let bottle = Bottle::start(TWO_HOSTS);
+        let mut response = begin_events(&bottle, way, "open.example").await;
+        bottle.write_routes(&table(2, "- {host: open.example}\n")).await;
+        bottle.seat.next_event();
+        let event = response.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(event, "data: 2\n\n", "{way:?}");
+        bottle.write_routes(&table(3, "- {host: h2.example}\n")).await;
+        assert!(response.frame().await.unwrap().is_err(), "{way:?}");
+        let logged = bottle.events(1).await[0].clone();
+        assert_eq!(
+            (logged.decision, logged.reason, logged.status, logged.generation),
+            (Decision::Failed, Some(DenialReason::HostNotAllowed), Some(200), 1),
+            "{way:?}"
+        );
+    }
+}
+
+async fn begin_events(bottle: &Bottle, way: Way, host: &str) -> Response<Incoming> {
+    let mut connection = Connection::open(&bottle.socket, &bottle.authority, way, host)
+        .await
+        .unwrap();
+    let mut response = connection.begin(&get(host, "/events")).await.unwrap();
+    bottle.seat.next_event();
+    let event = response.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(event, "data: 1\n\n");
+    // The connection lives as long as the test's runtime.
+    std::mem::forget(connection);
+    response
+}
+
+#[tokio::test]
+async fn a_websocket_is_closed_when_its_route_is_withdrawn() {
+    let bottle = Bottle::start(TWO_HOSTS);
+    let opened = open_websocket(&bottle.socket, &bottle.authority, &get("open.example", "/x")).await;
+    let mut socket = opened.expect("an upgrade");
+    bottle
+        .write_routes(&table(2, "- {host: open.example, path_allowlist: [/ok/]}\n"))
+        .await;
+    let Some(Ok(Message::Close(Some(said)))) = socket.next().await else {
+        panic!("a close frame")
+    };
+    assert_eq!(
+        (u16::from(said.code), said.reason.as_str()),
+        (1008, "egress: path_not_allowed")
+    );
+    let logged = bottle.events(1).await[0].clone();
+    assert_eq!(
+        (logged.decision, logged.reason, logged.way_in.as_str()),
+        (Decision::Failed, Some(DenialReason::PathNotAllowed), "websocket")
+    );
+}
+
+#[tokio::test]
+async fn a_stream_under_way_is_cut_when_its_grant_ends() {
+    let ends = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    let routes = format!(
+        "- {{host: open.example, grant_id: g-0001, expires_at: \"{}\"}}\n",
+        contract::Timestamp::from(ends)
+    );
+    let bottle = Bottle::start(&routes);
+    let mut response = begin_events(&bottle, Way::TunnelHttp2, "open.example").await;
+    assert!(response.frame().await.unwrap().is_err());
+    let logged = bottle.events(1).await[0].clone();
+    assert_eq!(logged.reason, Some(DenialReason::GrantEnded));
 }

@@ -26,7 +26,7 @@ use crate::connect::connect_for_upgrade;
 use crate::core::Core;
 use crate::dial::DialError;
 use crate::exchange::{Exchange, Ticket};
-use crate::forward::{Failed, Route, answer_failure, pass_on, still_admitted};
+use crate::forward::{Failed, Route, Waited, answer_failure, pass_on, still_admitted, wait_for_head};
 use crate::headers;
 use crate::policy::{BodyLength, Ended, Forward, Permit, Policy, RequestHead};
 use crate::refusal::Reason;
@@ -89,7 +89,7 @@ pub(crate) async fn open<P: Policy>(
     let Forward { permit, upstream } = forward;
     let exchange = Exchange::new(head.received);
     exchange.request_over();
-    let mut ticket = Ticket::new(permit, exchange);
+    let mut ticket = Ticket::new(permit, exchange, &core.changes);
     let agents_key = headers.get(SEC_WEBSOCKET_KEY).cloned();
     let asked = ask(core, &upstream, &head, headers, &route, &mut ticket).await;
     let Accepted { mut headers, io } = match asked {
@@ -160,7 +160,11 @@ async fn ask<P: Policy>(
     *request.uri_mut() = head.target.clone().into();
     *request.headers_mut() = headers;
 
-    let io = match connect_for_upgrade(upstream, authority, &core.limits).await {
+    let connected = match core.upstream_slot().await {
+        Ok(slot) => connect_for_upgrade(upstream, authority, &core.limits, slot).await,
+        Err(none) => Err(none),
+    };
+    let io = match connected {
         Ok(io) => io,
         Err(DialError::Refused { reason, detail }) => return Err(Failed::Refused { reason, detail }),
         Err(DialError::ProxyAnswered(response)) => {
@@ -174,9 +178,10 @@ async fn ask<P: Policy>(
     still_admitted(ticket, request.headers())?;
     let sending = send(io, request, core.limits.response_head_bytes);
     let limit = core.limits.timeouts.response_head;
-    let mut response = match tokio::time::timeout(limit, sending).await {
-        Ok(sent) => sent.map_err(|error| broke(authority, &error))?,
-        Err(_) => {
+    let mut response = match wait_for_head(limit, ticket, sending).await {
+        Waited::Done(sent) => sent.map_err(|error| broke(authority, &error))?,
+        Waited::Withdrawn(denial) => return Err(Failed::RequestCut(denial)),
+        Waited::TooLate => {
             let detail = format!("{authority} sent no response within {} s", limit.as_secs_f32());
             return Err(Failed::new(Reason::UpstreamTimeout, detail));
         }

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::activity::UnderWay;
 use crate::answer;
 use crate::exchange::Ticket;
-use crate::inspect::{CloseReason, Cut, MessageInspectors};
+use crate::inspect::{CloseReason, MessageInspectors};
 use crate::limits::Limits;
-use crate::policy::{Ended, Permit};
+use crate::policy::{Denial, Ended, Permit};
 use crate::refusal::Reason;
 use crate::websocket::direction::{Direction, Over};
 use crate::websocket::frame::{Control, Origin};
@@ -112,6 +112,10 @@ pub(crate) async fn run<P, IO>(
                 from_upstream(over, up_over)
             }
             over = up.pump(&mut agent.source, &mut upstream.sink), if !up_over => from_agent(over, down_over),
+            denial = ticket.withdrawn() => {
+                let told_agent = why(&denial);
+                Some(End::cut(told_agent, Ended::Withdrawn { logged: denial.logged }))
+            }
             () = draining.cancelled() => Some(End::both(Ended::Drained, GOING_DOWN)),
             () = tokio::time::sleep_until(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
                 Some(End::new(Ended::Complete, Parting::Close, Parting::Close))
@@ -158,7 +162,7 @@ fn from_agent(over: Over, other_closed: bool) -> Option<End> {
             )
         }
         Over::Cut(cut) => End::cut(
-            why_cut(&cut),
+            why(&cut.denial),
             Ended::RequestCut {
                 logged: cut.denial.logged,
             },
@@ -191,7 +195,7 @@ fn from_upstream(over: Over, other_closed: bool) -> Option<End> {
             )
         }
         Over::Cut(cut) => End::cut(
-            why_cut(&cut),
+            why(&cut.denial),
             Ended::ResponseCut {
                 logged: cut.denial.logged,
             },
@@ -206,9 +210,9 @@ fn from_upstream(over: Over, other_closed: bool) -> Option<End> {
     })
 }
 
-/// What the agent is told of a cut.
-fn why_cut(cut: &Cut) -> Farewell {
-    match cut.denial.told_agent.extensions().get::<CloseReason>() {
+/// What the agent is told of a denial.
+fn why(denial: &Denial) -> Farewell {
+    match denial.told_agent.extensions().get::<CloseReason>() {
         Some(CloseReason(reason)) => {
             let end = (0..=REASON_BYTES).rfind(|&end| reason.is_char_boundary(end));
             let said = reason.get(..end.unwrap_or(0)).unwrap_or_default();

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mitm::{CertificateAuthority, Limits, ListenAddress, Listener, Proxy};
+use mitm::{CertificateAuthority, Changes, Limits, ListenAddress, Listener, Proxy};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ pub(crate) struct Bench {
     pub(crate) address: SocketAddr,
     pub(crate) authority: TestAuthority,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) changes: Changes,
     pub(crate) shutdown: CancellationToken,
     pub(crate) serving: tokio::task::JoinHandle<()>,
 }
@@ -52,11 +53,13 @@ impl Bench {
         let address = listener.local_addr().unwrap_or(([127, 0, 0, 1], 0).into());
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
+        let changes = proxy.changes();
         let serving = tokio::spawn(async move { proxy.serve(listener, token).await });
         Self {
             address,
             authority,
             events,
+            changes,
             shutdown,
             serving,
         }

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use mitm::{
-    AddressRules, ConnectPlan, ConnectRequest, Denial, Dialer, DnsName, Forward, Inspector, LocalResponse,
-    MessageInspectors, Outcome, Permit, Policy, ProxyAddress, Reason, Refusal, RequestHead, Resolve,
-    Resolving, Upstream, Verdict,
+    AddressRules, Authority, ConnectPlan, ConnectRequest, Denial, Dialer, DnsName, Forward, Inspector,
+    LocalResponse, MessageInspectors, Outcome, Permit, Policy, ProxyAddress, Reason, Refusal, RequestHead,
+    Resolve, Resolving, Upstream, Verdict,
 };
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
@@ -60,6 +61,7 @@ impl Event {
     }
 }
 
+type UpstreamOf = Box<dyn Fn(&Authority) -> Arc<Upstream> + Send + Sync>;
 type OnConnect = Box<dyn Fn(&ConnectRequest<'_>) -> Result<ConnectPlan, Denial> + Send + Sync>;
 type OnAdmit = Box<dyn Fn(&RequestHead, &mut HeaderMap) -> Option<Verdict<TestPermit>> + Send + Sync>;
 type OnTunnel = Box<dyn Fn() -> Option<Denial> + Send + Sync>;
@@ -72,6 +74,8 @@ type OnResponse = Arc<dyn Fn(StatusCode, &mut HeaderMap) -> Result<(), Denial> +
 /// What the policy does. By default it allows everything.
 pub(crate) struct Script {
     pub(crate) upstream: Arc<Upstream>,
+    /// Instead of that one.
+    pub(crate) upstream_of: Option<UpstreamOf>,
     pub(crate) connect: OnConnect,
     /// None: forward.
     pub(crate) admit: OnAdmit,
@@ -86,6 +90,16 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// Makes every request, once the flag is set, one that is not admitted any more.
+    pub(crate) fn withdrawable(mut self) -> (Self, Arc<AtomicBool>) {
+        let withdrawn = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&withdrawn);
+        self.standing = Some(Arc::new(move || {
+            flag.load(Ordering::SeqCst).then(|| denial(403, "withdrawn"))
+        }));
+        (self, withdrawn)
+    }
+
     /// Dials loopback whatever the name, trusting `tls`.
     pub(crate) fn direct(tls: Arc<ClientConfig>) -> Self {
         let rules = AddressRules {
@@ -108,6 +122,7 @@ impl Script {
     pub(crate) fn via(upstream: Arc<Upstream>) -> Self {
         Self {
             upstream,
+            upstream_of: None,
             connect: Box::new(|_| Ok(ConnectPlan::Intercept { http2: true })),
             admit: Box::new(|_, _| None),
             tunnel: Box::new(|| None),
@@ -170,7 +185,8 @@ pub(crate) fn denial(status: u16, text: &'static str) -> Denial {
 }
 
 impl TestPolicy {
-    fn leave(&self) -> Forward<TestPermit> {
+    fn leave(&self, authority: &Authority) -> Forward<TestPermit> {
+        let upstream_of = self.script.upstream_of.as_ref();
         Forward {
             permit: TestPermit {
                 sender: self.sender.clone(),
@@ -181,7 +197,7 @@ impl TestPolicy {
                 standing: self.script.standing.clone(),
                 messages: self.script.messages.clone(),
             },
-            upstream: Arc::clone(&self.script.upstream),
+            upstream: upstream_of.map_or_else(|| Arc::clone(&self.script.upstream), |of| of(authority)),
         }
     }
 }
@@ -204,7 +220,7 @@ impl Policy for TestPolicy {
         if let Some(verdict) = (self.script.admit)(head, headers) {
             return verdict;
         }
-        Verdict::Forward(self.leave())
+        Verdict::Forward(self.leave(&head.authority))
     }
 
     async fn admit_tunnel(&self, request: &ConnectRequest<'_>) -> Result<Forward<TestPermit>, Denial> {
@@ -213,7 +229,7 @@ impl Policy for TestPolicy {
         });
         match (self.script.tunnel)() {
             Some(denial) => Err(denial),
-            None => Ok(self.leave()),
+            None => Ok(self.leave(request.authority)),
         }
     }
 
@@ -242,6 +258,10 @@ impl Permit for TestPermit {
             Some(denial) => Err(denial),
             None => Ok(()),
         }
+    }
+
+    fn still_stands(&mut self) -> Result<(), Denial> {
+        self.still_admitted(&HeaderMap::new())
     }
 
     fn proxy_answered(&mut self) {

@@ -1,0 +1,160 @@
+//! What is under way when the policy changes: put to its permit again, and cut when that says no.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use mitm::{ConnectPlan, Ended};
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::*;
+use crate::websocket::{closed_with, echo, next, open};
+
+/// Answers with what the test sends, piece by piece.
+async fn streaming() -> (Origin, mpsc::UnboundedSender<&'static str>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let receiver = Arc::new(parking_lot::Mutex::new(Some(receiver)));
+    let origin = Origin::http(move |_| {
+        let mut receiver: mpsc::UnboundedReceiver<&'static str> = receiver.lock().take().unwrap();
+        async move {
+            let pieces = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+            let frames = futures_util::StreamExt::map(pieces, |piece| Ok(Frame::data(Bytes::from(piece))));
+            http::Response::new(BodyExt::boxed(StreamBody::new(frames)))
+        }
+    })
+    .await;
+    (origin, sender)
+}
+
+fn withdraw(bench: &Bench, withdrawn: &AtomicBool) {
+    withdrawn.store(true, Ordering::SeqCst);
+    bench.changes.announce();
+}
+
+fn withdrawn() -> Ended {
+    Ended::Withdrawn {
+        logged: "withdrawn".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_waits_is_cut_and_one_that_still_stands_goes_on() {
+    let (origin, pieces) = streaming().await;
+    let (script, flag) = Script::direct(origin.trust()).withdrawable();
+    let mut bench = Bench::start(script).await;
+    let name = origin.name();
+    let agent = bench.agent().await;
+    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    agent.send(get(&name, "/")).await;
+    pieces.send("one").unwrap();
+    assert_eq!(read_head(&mut agent).await.unwrap().0, 200);
+    assert_eq!(&agent.take(8).await[..], b"3\r\none\r\n");
+    bench.changes.announce();
+    pieces.send("two").unwrap();
+    assert_eq!(&agent.take(8).await[..], b"3\r\ntwo\r\n");
+    withdraw(&bench, &flag);
+    assert!(agent.rest().await.is_empty(), "and no last chunk");
+    bench.event().await;
+    bench.event().await.admitted();
+    let outcome = bench.event().await.finished();
+    assert_eq!((outcome.ended, outcome.bytes_down), (withdrawn(), 6));
+}
+
+#[tokio::test]
+async fn an_http2_stream_is_cut_without_its_neighbours() {
+    let (origin, pieces) = streaming().await;
+    let (script, flag) = Script::direct(origin.trust()).withdrawable();
+    let mut bench = Bench::start(script).await;
+    let name = origin.name();
+    let agent = bench.agent().await;
+    let agent = agent.tunnel(&name, &bench.authority, &[b"h2"]).await;
+    let mut sender = h2_client::<http_body_util::Empty<Bytes>>(agent).await;
+    let request = || {
+        http::Request::get(format!("https://{name}/"))
+            .body(http_body_util::Empty::new())
+            .unwrap()
+    };
+    pieces.send("one").unwrap();
+    let mut response = within(sender.send_request(request())).await.unwrap();
+    assert_eq!(
+        within(response.frame())
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap(),
+        "one"
+    );
+    withdraw(&bench, &flag);
+    assert!(within(response.frame()).await.unwrap().is_err());
+    // The connection is as it was: the next stream gets an answer, if a denial.
+    let answer = within(sender.send_request(request())).await.unwrap();
+    assert_eq!(answer.status(), 403);
+    bench.event().await;
+    bench.event().await.admitted();
+    assert_eq!(bench.event().await.finished().ended, withdrawn());
+}
+
+#[tokio::test]
+async fn a_request_without_a_response_yet_is_answered_the_denial() {
+    let (told, mut seen) = mpsc::unbounded_channel();
+    let origin = Origin::http(move |_| {
+        let _ = told.send(());
+        std::future::pending()
+    })
+    .await;
+    let (script, flag) = Script::direct(origin.trust()).withdrawable();
+    let mut bench = Bench::start(script).await;
+    let name = origin.name();
+    let agent = bench.agent().await;
+    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    agent.send(get(&name, "/")).await;
+    within(seen.recv()).await.unwrap();
+    withdraw(&bench, &flag);
+    let answer = read_answer(&mut agent, "GET").await;
+    assert_eq!((answer.status, answer.text()), (403, "withdrawn"));
+    bench.event().await;
+    bench.event().await.admitted();
+    let logged = "withdrawn".to_owned();
+    assert_eq!(bench.event().await.finished().ended, Ended::RequestCut { logged });
+}
+
+#[tokio::test]
+async fn a_websocket_is_closed_and_says_why() {
+    let (origin, _told) = echo().await;
+    let (script, flag) = Script::direct(origin.trust()).withdrawable();
+    let mut bench = Bench::start(script).await;
+    let mut socket = open(&bench, &origin.name()).await;
+    bench.changes.announce();
+    socket.send(Message::text("x")).await.unwrap();
+    assert_eq!(next(&mut socket).await, Some(Message::text("x")));
+    withdraw(&bench, &flag);
+    assert_eq!(closed_with(&mut socket).await, Some(1008));
+    bench.event().await;
+    bench.event().await.admitted();
+    assert_eq!(bench.event().await.finished().ended, withdrawn());
+}
+
+#[tokio::test]
+async fn a_tunnel_is_closed() {
+    let silent = |mut io: Box<dyn Io>| async move {
+        let _ = io.read_to_end(&mut Vec::new()).await;
+    };
+    let origin = Origin::tls(&[b"http/1.1"], serve_raw(silent)).await;
+    let (mut script, flag) = Script::direct(origin.trust()).withdrawable();
+    script.connect = Box::new(|_| Ok(ConnectPlan::Passthrough));
+    let mut bench = Bench::start(script).await;
+    let mut agent = bench.agent().await;
+    assert_eq!(agent.connect(&origin.name()).await.status, 200);
+    let mut agent = agent.tls("api.test", origin.trust()).await.unwrap();
+    withdraw(&bench, &flag);
+    assert!(agent.rest().await.is_empty());
+    bench.event().await;
+    bench.event().await;
+    assert_eq!(bench.event().await.finished().ended, withdrawn());
+}
