@@ -11,7 +11,7 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 GUARDS := egress supervise
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build images bench peers install uninstall engine clean
+.PHONY: help demo test test-clients lint build images bench peers install uninstall engine clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -25,6 +25,9 @@ test: engine build images ## every test: unit, property, snapshot, and the whole
 	 else \
 	   BOTTLE_TEST_PREFIX="$(CURDIR)/$(BUILT)" cargo test --workspace --locked --no-fail-fast; \
 	 fi
+
+test-clients: build ## MCP clients and the conformance suite that others wrote, against supervise; installs them into target/
+	python3 tests/clients/check.py $(BUILT)/libexec/bottle/$(ARCH)/supervise target/clients
 
 lint: ## formatting, clippy, and cargo-deny where it is installed
 	cargo fmt --all --check

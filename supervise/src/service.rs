@@ -148,9 +148,12 @@ fn router(server: Supervise, calls: Calls, shutdown: CancellationToken) -> Route
     let port = contract::place::container::SUPERVISE_PORT;
     let hosts = ["supervise".to_owned(), format!("supervise:{port}")];
     let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    // A page that the agent's own container serves; any other is somebody else's.
+    let origins = ["localhost", "127.0.0.1", "[::1]", "supervise"].map(|host| format!("http://{host}:*"));
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_allowed_hosts(hosts.into_iter().chain(loopback))
+        .with_allowed_origins(origins)
         .enforce_origin_validation()
         .with_max_request_body_bytes(front::MAX_REQUEST)
         .with_cancellation_token(shutdown);
