@@ -83,6 +83,7 @@
 #![forbid(unsafe_code)]
 
 mod allow;
+mod byte_class;
 mod byte_table;
 mod checksum;
 mod finding;

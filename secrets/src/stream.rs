@@ -46,7 +46,7 @@ struct Scan {
 impl Stream {
     pub(crate) fn new(engine: &Arc<Engine>, options: &Options, name: &str) -> Self {
         let mut scan = Scan::new(engine, options);
-        let mut layer = Layer::new(engine, DecodePath::default());
+        let mut layer = Layer::new(DecodePath::default());
         let lead = lead(name);
         if !lead.is_empty() {
             // Nothing can be found in a name alone, and a budget is not exceeded by so few bytes.
@@ -130,7 +130,7 @@ impl Parts {
     fn scan_led(&mut self, text: &[u8], lead: u64) -> Result<Vec<Finding>, BudgetExceeded> {
         // What is told twice is so within a part only.
         self.scan.told.clear();
-        let mut layer = Layer::new(&self.scan.engine, DecodePath::default());
+        let mut layer = Layer::new(DecodePath::default());
         let mut findings = Vec::new();
         self.scan.work(&mut layer, text, true, lead, &mut findings)?;
         without_repeats(&mut findings);

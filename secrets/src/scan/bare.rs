@@ -4,6 +4,7 @@
 use super::Session;
 use super::attempts::Attempts;
 use super::text::{Text, find_run, run_end};
+use crate::byte_class;
 use crate::finding::DecodePath;
 
 /// The shortest such token has 34 characters.
@@ -18,7 +19,7 @@ pub(crate) struct Bare {
 }
 
 fn is_part(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
+    byte_class::is(byte, byte_class::BARE)
 }
 
 // === impl Bare ===

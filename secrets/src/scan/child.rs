@@ -20,9 +20,9 @@ pub(crate) struct Child {
 
 impl Child {
     /// A child whose findings come by `path`.
-    pub(crate) fn new(session: &Session<'_>, path: DecodePath, ratio: (u64, u64)) -> Self {
+    pub(crate) fn new(path: DecodePath, ratio: (u64, u64)) -> Self {
         Self {
-            layer: Box::new(Layer::new(session.engine, path)),
+            layer: Box::new(Layer::new(path)),
             points: VecDeque::new(),
             ratio,
             read: 0,

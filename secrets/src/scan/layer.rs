@@ -5,7 +5,7 @@
 
 use super::attempts::Attempts;
 use super::bare::Bare;
-use super::keyword::{StateID, Trigger};
+use super::keyword::{Second, Trigger};
 use super::numbers::Numbers;
 use super::packed::Packed;
 use super::radix::Radix;
@@ -29,7 +29,6 @@ pub(crate) struct Layer {
     kept: Vec<u8>,
     base: u64,
     position: u64,
-    keywords: StateID,
     attempts: Attempts,
     bare: Bare,
     numbers: Numbers,
@@ -42,13 +41,12 @@ pub(crate) struct Layer {
 // === impl Layer ===
 
 impl Layer {
-    pub(crate) fn new(engine: &Engine, path: DecodePath) -> Self {
+    pub(crate) fn new(path: DecodePath) -> Self {
         Self {
             path,
             kept: Vec::new(),
             base: 0,
             position: 0,
-            keywords: engine.keywords.start(),
             attempts: Attempts::default(),
             bare: Bare::default(),
             numbers: Numbers::default(),
@@ -94,27 +92,33 @@ impl Layer {
 
     fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>) {
         self.attempts.go_on(session, text, self.path);
-        let mut at = text.fresh;
         let engine = session.engine;
-        while let Some(count) = engine.keywords.next(&mut self.keywords, text.from(at)) {
-            at += count;
-            for (length, trigger) in engine.keywords.hits(self.keywords) {
-                let start = at.saturating_sub(length);
+        engine
+            .keywords
+            .second(text.bytes, text.fresh, |at, length, second| {
+                match second {
+                    Second::Escape => self.unescaped().touch(text.offset(at), 0),
+                    Second::Wide => self.narrow().touch(text.offset(at), length),
+                }
+                true
+            });
+        engine
+            .keywords
+            .scan(text.bytes, text.fresh, |start, length, trigger| {
+                let end = start + length;
                 match trigger {
                     Trigger::Rule { rule, keyword } => {
                         self.attempts
-                            .begin(session, text, self.path, (rule, keyword), start..at);
+                            .begin(session, text, self.path, (rule, keyword), start..end);
                     }
-                    Trigger::Escape => self.unescaped().touch(text.offset(start)),
-                    Trigger::Wide => self.narrow().touch(text.offset(start)),
                     Trigger::Compressed(container) => {
-                        self.packed.begin(container, text.offset(start)..text.offset(at))
+                        self.packed.begin(container, text.offset(start)..text.offset(end));
                     }
                 }
-            }
-            if session.budget.is_exceeded() {
-                return;
-            }
+                !session.budget.is_exceeded()
+            });
+        if session.budget.is_exceeded() {
+            return;
         }
         self.bare.scan(session, text, self.path, &mut self.attempts);
         self.numbers.scan(session, text, self.path);

@@ -6,6 +6,7 @@
 
 use super::text::{Text, find_run, run_end};
 use super::{Session, name};
+use crate::byte_class;
 use crate::checksum::{Checksum, iban_length};
 use crate::finding::DecodePath;
 use crate::rule::{Confidence, Detector};
@@ -13,6 +14,8 @@ use std::ops::Range;
 
 /// `123-45-6789` is the shortest stretch that is looked at.
 const SHORTEST: usize = 11;
+/// No number has fewer digits in one stretch of that length.
+const FEWEST_DIGITS: usize = 6;
 /// No number is longer in any writing: 34 characters in groups of four.
 const REACH: usize = 48;
 /// An account number's letters stand at most so far before its digits: country, two digits, bank, branch.
@@ -30,7 +33,7 @@ pub(crate) struct Numbers {
 }
 
 fn is_part(byte: u8) -> bool {
-    byte.is_ascii_digit() || byte == b' ' || byte == b'-'
+    byte_class::is(byte, byte_class::NUMBER)
 }
 
 // === impl Numbers ===
@@ -55,6 +58,17 @@ impl Numbers {
                 }
             }
             let end = run_end(text.bytes, at, is_part);
+            if !self.within && (end < text.len() || text.over) {
+                // Indentation and rulers.
+                let digits = text.slice(at..end).iter().filter(|byte| byte.is_ascii_digit());
+                if digits.count() < FEWEST_DIGITS {
+                    self.resume = text.offset(end);
+                    if end == text.len() {
+                        return;
+                    }
+                    continue;
+                }
+            }
             self.within = true;
             while at < end {
                 let group = text.get(at).is_some_and(|byte| byte.is_ascii_digit())

@@ -119,7 +119,7 @@ impl Stream {
                     coding
                 }
             };
-            self.body = Some((Inflater::new(coding), Child::new(session, path, (0, 1))));
+            self.body = Some((Inflater::new(coding), Child::new(path, (0, 1))));
         }
         let Some((inflater, child)) = &mut self.body else {
             return false;

@@ -3,6 +3,7 @@
 //! A [`Digits`] is fed characters and appends the bytes that are complete. Characters outside the alphabet do
 //! not come here; an `=` ends a text.
 
+use crate::byte_class;
 use crate::byte_table::ByteTable;
 
 /// How bytes are written.
@@ -81,7 +82,13 @@ impl Radix {
     /// Whether `byte` can be part of such a text.
     #[inline]
     pub(crate) fn has(self, byte: u8) -> bool {
-        self.digits().get(byte) != NONE
+        let class = match self {
+            Self::Base64 => byte_class::BASE64,
+            Self::Base32 => byte_class::BASE32,
+            Self::Hex => byte_class::HEX,
+            Self::HexPairs => byte_class::HEX_PAIRS,
+        };
+        byte_class::is(byte, class)
     }
 
     /// The shortest run of such characters that is decoded: 12 to 15 bytes.
@@ -237,6 +244,19 @@ mod tests {
             prop_assert_eq!(&decode(Radix::HexPairs, pairs.join(", ").as_bytes(), size), &bytes);
             let pairs: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
             prop_assert_eq!(&decode(Radix::HexPairs, pairs.join("-").as_bytes(), size), &bytes);
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_text_is_a_digit_or_stands_between_digits() {
+        for radix in [Radix::Base64, Radix::Base32, Radix::Hex, Radix::HexPairs] {
+            for byte in 0..=u8::MAX {
+                assert_eq!(
+                    radix.has(byte),
+                    radix.digits().get(byte) != NONE,
+                    "{radix:?} {byte}"
+                );
+            }
         }
     }
 

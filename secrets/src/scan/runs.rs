@@ -155,7 +155,7 @@ impl Runs {
         for start in self.starts(run, before) {
             let group = (offset + start as u64 - open.skipped) % GROUPS;
             if open.texts.iter().all(|(other, ..)| other % GROUPS != group) {
-                let child = Child::new(session, path, radix.ratio());
+                let child = Child::new(path, radix.ratio());
                 let mut new = (group, Digits::new(radix), child);
                 // It joins the others behind this run's part.
                 feed(

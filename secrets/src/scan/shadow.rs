@@ -38,7 +38,7 @@ pub(crate) struct Shadow {
 #[derive(Clone, Copy)]
 struct Stretch {
     start: u64,
-    /// Where the first escape is.
+    /// Where it was known that there is an escape.
     escape: u64,
     end: u64,
 }
@@ -63,14 +63,14 @@ impl Shadow {
         }
     }
 
-    /// There is an escape at `offset`.
-    pub(crate) fn touch(&mut self, offset: u64) {
+    /// There is an escape at `offset`, which was known `known` bytes later.
+    pub(crate) fn touch(&mut self, offset: u64, known: usize) {
         let (start, end) = (offset.saturating_sub(BEFORE), offset + BEHIND);
         match self.stretches.last_mut() {
             Some(last) if start <= last.end => last.end = last.end.max(end),
             _ => self.stretches.push(Stretch {
                 start,
-                escape: offset,
+                escape: offset + known as u64,
                 end,
             }),
         }
@@ -87,7 +87,7 @@ impl Shadow {
         };
         while let Some(&Stretch { start, escape, end }) = self.stretches.first() {
             let mut open = self.open.take().unwrap_or_else(|| Open {
-                child: Child::new(session, path, (1, 1)),
+                child: Child::new(path, (1, 1)),
                 unescape: Unescape::new(Undo::Lenient),
                 last: 0,
                 read: start,

@@ -6,13 +6,15 @@
 
 use super::Session;
 use super::text::{Text, find_run, run_end};
+use crate::byte_class;
 use crate::finding::DecodePath;
 use crate::rule::Detector;
 use bip39::{Language, Mnemonic};
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
-/// Twelve words of three letters with a separator between.
-const SHORTEST: usize = 47;
+/// Twelve words of four letters with a separator between: of 10,000 random phrases one is shorter.
+const SHORTEST: usize = 59;
 /// A phrase that began is held from this word on.
 const HELD: usize = 4;
 const LENGTHS: [usize; 5] = [24, 21, 18, 15, 12];
@@ -26,7 +28,7 @@ pub(crate) struct Words {
 }
 
 fn is_part(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || b" \t\r\n,;\"'+_-".contains(&byte)
+    byte_class::is(byte, byte_class::WORDS)
 }
 
 // === impl Words ===
@@ -131,7 +133,7 @@ impl Words {
 
 /// The list's word that `text` is, in any case.
 fn listed(text: &[u8]) -> Option<&'static str> {
-    if !(3..=8).contains(&text.len()) {
+    if !(3..=8).contains(&text.len()) || !may_be_listed(text) {
         return None;
     }
     let lower = text.to_ascii_lowercase();
@@ -140,11 +142,43 @@ fn listed(text: &[u8]) -> Option<&'static str> {
     list.get(index).copied()
 }
 
+/// 65,536 bits.
+const TABLE: usize = 1024;
+
+/// Whether a word of the list has a beginning of this hash: no two words have the same four letters, and of other
+/// words one in thirty is asked for. A search for each word of a text would cost more than all else.
+fn may_be_listed(text: &[u8]) -> bool {
+    static BEGINNINGS: LazyLock<Box<[u64; TABLE]>> = LazyLock::new(|| {
+        let mut table = Box::new([0u64; TABLE]);
+        for word in Language::English.word_list().iter() {
+            let hash = beginning(word.as_bytes());
+            if let Some(bits) = table.get_mut(usize::from(hash >> 6)) {
+                *bits |= 1 << (hash & 63);
+            }
+        }
+        table
+    });
+    let hash = beginning(text);
+    let bits = BEGINNINGS.get(usize::from(hash >> 6) % TABLE).copied();
+    bits.unwrap_or(0) >> (hash & 63) & 1 == 1
+}
+
+/// The hash of the first four letters, in either case.
+fn beginning(word: &[u8]) -> u16 {
+    let letters = word.iter().chain([&0x20, &0x20]).take(4);
+    let four = letters.fold(0u32, |sum, &byte| sum << 8 | u32::from(byte | 0x20));
+    (four.wrapping_mul(0x9e37_79b1) >> 16) as u16
+}
+
 fn is_phrase(words: &[(u64, &'static str)]) -> bool {
     let distinct: HashSet<&str> = words.iter().map(|&(_, word)| word).collect();
     if distinct.len() * 3 < words.len() * 2 {
         return false;
     }
     let phrase: Vec<&str> = words.iter().map(|&(_, word)| word).collect();
+    // The list itself, or a part of it, is no phrase.
+    if phrase.is_sorted() {
+        return false;
+    }
     Mnemonic::parse_in_normalized(Language::English, &phrase.join(" ")).is_ok()
 }
