@@ -1,0 +1,208 @@
+//! How `git` is run: with an environment of ours and nothing inherited, and only with our configuration.
+//!
+//! The gate's own scratch directory holds that configuration, the hooks (links to this very program, so that no shell is
+//! needed), the socket where they ask, and what ssh needs. It is private to the gate and gone when the gate ends.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use contract::gate::{GateRemote, Identity};
+use tokio::process::Command;
+
+use crate::hook::{PRE_RECEIVE, PROC_RECEIVE};
+use crate::ssh;
+
+/// Names the session of a push to its hooks.
+pub const SESSION_VARIABLE: &str = "GIT_GATE_SESSION";
+/// Names the socket to its hooks.
+pub const SOCKET_VARIABLE: &str = "GIT_GATE_SOCKET";
+
+/// What git may take in one piece of memory: a delta that claims a huge result is refused before it is made.
+const ALLOC_LIMIT: &str = "256m";
+
+/// Each with its reason: nothing is kept that the upstream does not have, so nothing needs to survive a power cut (fsync);
+/// large files are hashed as a stream (bigFileThreshold).
+const CONFIGURATION: &str = "\
+[core]
+\tfsync = none
+\tbigFileThreshold = 16m
+\tdeltaBaseCacheLimit = 32m
+\tlogAllRefUpdates = false
+[safe]
+\tbareRepository = explicit
+\tdirectory = *
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[transfer]
+\thideRefs = refs/replace
+\tadvertiseSID = false
+[receive]
+\tfsckObjects = true
+\tadvertiseAtomic = true
+\tadvertisePushOptions = false
+\tautogc = false
+\tupdateServerInfo = false
+\tdenyCurrentBranch = ignore
+\tdenyDeleteCurrent = ignore
+\tprocReceiveRefs = refs
+[uploadpack]
+\tallowFilter = true
+\tallowAnySHA1InWant = true
+[protocol]
+\tallow = never
+[protocol \"ssh\"]
+\tallow = always
+[push]
+\tdefault = nothing
+\trecurseSubmodules = no
+\tfollowTags = false
+[fetch]
+\trecurseSubmodules = no
+\twriteCommitGraph = false
+[pack]
+\tthreads = 2
+\twindowMemory = 64m
+[credential]
+\thelper =
+";
+
+/// Runs git.
+#[derive(Debug)]
+pub struct Git {
+    scratch: tempfile::TempDir,
+    path: std::ffi::OsString,
+}
+
+// === impl Git ===
+
+impl Git {
+    /// Makes the scratch directory. `gate` is this program, which the hooks are links to.
+    pub fn new(gate: &Path) -> io::Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("gate-").tempdir()?;
+        let root = scratch.path();
+        for directory in ["hooks", "bin", "c", "known_hosts", "home"] {
+            fs_err::create_dir(root.join(directory))?;
+        }
+        symlink(gate, root.join("hooks").join(PRE_RECEIVE))?;
+        symlink(gate, root.join("hooks").join(PROC_RECEIVE))?;
+        symlink(gate, root.join("bin").join(ssh::PROGRAM))?;
+        let hooks = root.join("hooks");
+        // Nothing in it that git's configuration, ssh's options or ssh's tokens would read as something else.
+        let plain = |path: &&str| {
+            path.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+        };
+        let hooks = hooks.to_str().filter(plain).ok_or_else(|| {
+            io::Error::other(
+                "the directory for temporary files has a name that git cannot be given; set TMPDIR",
+            )
+        })?;
+        fs_err::write(
+            root.join("gitconfig"),
+            format!("{CONFIGURATION}[core]\n\thooksPath = \"{hooks}\"\n"),
+        )?;
+        Ok(Self {
+            path: std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
+            scratch,
+        })
+    }
+
+    /// Where hooks ask.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("gate.sock")
+    }
+
+    /// `git` in a repository, with nothing to reach an upstream by.
+    pub fn command(&self, repository: &Path) -> Command {
+        let mut command = Command::new("git");
+        command
+            .env_clear()
+            .env("PATH", &self.path)
+            .env("HOME", self.scratch.path().join("home"))
+            .env("LC_ALL", "C")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", self.scratch.path().join("gitconfig"))
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOW_PROTOCOL", "ssh")
+            .env("GIT_ALLOC_LIMIT", ALLOC_LIMIT)
+            .env("GIT_FLUSH", "1")
+            .current_dir(repository)
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// `git --git-dir=…` with what signs in at the upstream.
+    pub fn with_upstream(&self, repository: &Path, remote: &GateRemote) -> io::Result<Command> {
+        let mut command = self.command(repository);
+        command
+            .arg("--git-dir")
+            .arg(repository)
+            .env("GIT_SSH", self.scratch.path().join("bin").join(ssh::PROGRAM))
+            .env("GIT_SSH_VARIANT", "ssh")
+            .env("GIT_PROTOCOL_FROM_USER", "0");
+        let name = repository.file_name().unwrap_or(OsStr::new("upstream"));
+        let known_hosts = self.scratch.path().join("known_hosts").join(name);
+        let mut text = remote.known_hosts.clone();
+        text.push('\n');
+        if fs_err::read_to_string(&known_hosts).ok().as_ref() != Some(&text) {
+            fs_err::write(&known_hosts, text)?;
+        }
+        let way = ssh::Way {
+            destination: format!("{}@{}", remote.upstream.user(), remote.upstream.host()),
+            port: remote.upstream.port(),
+            known_hosts,
+            control: self.control(name),
+            identity: match &remote.identity {
+                Identity::File(path) => Some(path.clone()),
+                Identity::Agent(_) => None,
+            },
+        };
+        way.put_into(&mut command);
+        if let Identity::Agent(socket) = &remote.identity {
+            command.env("SSH_AUTH_SOCK", socket);
+        }
+        Ok(command)
+    }
+
+    /// Where ssh keeps a connection for the next command: saves its whole handshake. A socket's path has at most 107 bytes, and
+    /// ssh appends 17 while it makes one.
+    fn control(&self, repository: &OsStr) -> Option<PathBuf> {
+        let mut short = String::new();
+        for byte in repository.as_encoded_bytes().iter().rev().take(12) {
+            if byte.is_ascii_alphanumeric() {
+                short.push(char::from(*byte));
+            }
+        }
+        let path = self.scratch.path().join("c").join(short);
+        (path.as_os_str().len() < 88).then_some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn git_reads_our_configuration_and_nobody_else_s() {
+        let git = Git::new(Path::new("/bin/true")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let output = git
+            .command(directory.path())
+            .args(["config", "--list", "--show-scope"])
+            .output()
+            .await
+            .unwrap();
+        let listed = String::from_utf8(output.stdout).unwrap();
+        assert!(listed.contains("receive.fsckobjects=true"), "{listed}");
+        assert!(
+            listed.lines().all(|line| line.starts_with("global\t")),
+            "{listed}"
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! Looking for secrets in one object at a time, and remembering what was found in which.
+//!
+//! Nothing in the repository configures the scan: no file, no comment, no attribute. The operator's yes is applied to what was
+//! found, not to what is looked for, so what is remembered stays true whatever is allowed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use contract::gate::{FingerprintKey, GateFingerprint};
+use git2::Oid;
+use parking_lot::Mutex;
+use secrets::{Confidence, Options, RuleSet, Scanner, Setting};
+
+/// How many objects are remembered; about 100 bytes each.
+const REMEMBERED: usize = 64 * 1024;
+
+/// Of what kind a text is: the same bytes may mean different things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PathClass {
+    /// A file.
+    File,
+    /// `.gitmodules`, whose URLs are looked at besides.
+    Modules,
+    /// A commit, tag, file name or ref name.
+    Text,
+}
+
+/// One secret in one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The scanner's rule.
+    pub rule: Arc<str>,
+    /// What it finds.
+    pub what: String,
+    /// Whether it is sure enough to refuse.
+    pub sure: bool,
+    /// Byte offset in the object.
+    pub offset: usize,
+    /// Line in the object, from 1.
+    pub line: usize,
+    /// What may be shown.
+    pub redacted: String,
+    /// What it can be allowed by.
+    pub fingerprint: Option<GateFingerprint>,
+}
+
+/// What is inside could not be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what is packed in it would take more work to unpack than is allowed")]
+pub struct TooMuch;
+
+type Remembered = HashMap<(Oid, PathClass), Arc<[Hit]>>;
+
+/// Scans, and remembers. The rules are those that were built in: one process never changes them, so they are not part of what
+/// is remembered.
+pub struct Scans {
+    scanner: Scanner,
+    seen: Mutex<Remembered>,
+}
+
+// === impl Scans ===
+
+impl Scans {
+    /// With the built-in rules.
+    pub fn new() -> std::io::Result<Self> {
+        let rules = RuleSet::built_in().map_err(std::io::Error::other)?;
+        Ok(Self {
+            scanner: Scanner::new(rules).map_err(std::io::Error::other)?,
+            seen: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// What an object was found to hold, if it was looked at before.
+    pub fn remembered(&self, id: Oid, class: PathClass) -> Option<Arc<[Hit]>> {
+        self.seen.lock().get(&(id, class)).cloned()
+    }
+
+    /// Scans an object.
+    pub fn object(
+        &self,
+        id: Oid,
+        class: PathClass,
+        raw: &[u8],
+        key: &FingerprintKey,
+    ) -> Result<Arc<[Hit]>, TooMuch> {
+        if let Some(known) = self.remembered(id, class) {
+            return Ok(known);
+        }
+        let hits: Arc<[Hit]> = self.text(class, raw, key)?.into();
+        let mut seen = self.seen.lock();
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert((id, class), Arc::clone(&hits));
+        Ok(hits)
+    }
+
+    /// Scans a text that is no object.
+    pub fn text(&self, class: PathClass, raw: &[u8], key: &FingerprintKey) -> Result<Vec<Hit>, TooMuch> {
+        let mut options = Options::new(Setting::Source);
+        options.fingerprint_key = Some(Arc::from(key.as_bytes().as_slice()));
+        let findings = self.scanner.scan(raw, &options).map_err(|_| TooMuch)?;
+        let mut hits: Vec<Hit> = findings
+            .iter()
+            .filter(|finding| finding.confidence >= Confidence::Medium)
+            .map(|finding| hit(finding, raw))
+            .collect();
+        if class == PathClass::Modules {
+            hits.extend(credentials_in_modules(raw, key, &hits));
+        }
+        Ok(hits)
+    }
+}
+
+fn hit(finding: &secrets::Finding, raw: &[u8]) -> Hit {
+    let how = if finding.decoded.is_plain() {
+        String::new()
+    } else {
+        format!(", in {}", finding.decoded)
+    };
+    Hit {
+        rule: Arc::clone(&finding.rule),
+        what: format!("{}{how}", finding.description),
+        sure: finding.confidence == Confidence::High,
+        offset: usize::try_from(finding.span.start).unwrap_or(usize::MAX),
+        line: finding.position(raw).0,
+        redacted: finding.redacted(),
+        fingerprint: finding
+            .fingerprint
+            .as_ref()
+            .map(|print| GateFingerprint::of_digest(&print.0)),
+    }
+}
+
+/// `url = https://user:password@host/…`: whatever the password looks like, a clone would send it.
+fn credentials_in_modules(raw: &[u8], key: &FingerprintKey, known: &[Hit]) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    let mut offset = 0;
+    for (number, line) in raw.split(|byte| *byte == b'\n').enumerate() {
+        let text = String::from_utf8_lossy(line);
+        let password = text
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rsplit_once('@'))
+            .map(|(userinfo, _)| {
+                userinfo
+                    .split_once(':')
+                    .map_or(userinfo, |(_, password)| password)
+            })
+            // `git@` names an account that everybody has.
+            .filter(|password| !password.is_empty() && *password != "git");
+        if let Some(password) = password
+            && !known.iter().any(|hit| hit.line == number + 1)
+        {
+            hits.push(Hit {
+                rule: "submodule-url-credentials".into(),
+                what: "a submodule's URL with a user name or password".to_owned(),
+                sure: true,
+                offset,
+                line: number + 1,
+                redacted: format!("‹redacted:{}›", password.chars().count()),
+                fingerprint: secrets::Fingerprint::of(key.as_bytes(), password.as_bytes())
+                    .map(|print| GateFingerprint::of_digest(&print.0)),
+            });
+        }
+        offset += line.len() + 1;
+    }
+    hits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modules(url: &str) -> usize {
+        let key = FingerprintKey::new([1; 32]);
+        let raw = format!("[submodule \"a\"]\n\tpath = a\n\turl = {url}\n");
+        credentials_in_modules(raw.as_bytes(), &key, &[]).len()
+    }
+
+    #[test]
+    fn a_password_in_a_submodule_s_url_is_found_whatever_it_looks_like() {
+        assert_eq!(modules("https://me:hunter@h.example/x.git"), 1);
+        assert_eq!(modules("https://tokenonly@h.example/x.git"), 1);
+        assert_eq!(modules("https://h.example/a@b.git"), 0);
+        assert_eq!(modules("ssh://git@h.example/x.git"), 0);
+        assert_eq!(modules("../x.git"), 0);
+    }
+}

@@ -1,0 +1,190 @@
+//! One bare repository per upstream: a mirror of its branches and tags, and nothing else.
+//!
+//! Every ref in it is one that the upstream was seen to have. What a push brings stays in receive-pack's quarantine until it
+//! may go out, and what the upstream then refuses is removed. A gate that was killed in between leaves a mark, and the next
+//! one throws the whole repository away: it is a copy, and the upstream has the original.
+
+mod mirror;
+
+pub use mirror::{NotMirrored, reason_in};
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contract::Sha256Hex;
+use git2::{Oid, RepositoryInitOptions};
+
+/// How old the mirror may be when someone reads from it.
+pub const FRESH: Duration = Duration::from_secs(3);
+
+/// In a repository: a push that was let out of quarantine is not settled yet.
+const UNSETTLED: &str = "unsettled-push";
+
+/// One mirror.
+#[derive(Debug)]
+pub struct Repository {
+    directory: PathBuf,
+    /// Held while refs change.
+    mirroring: tokio::sync::Mutex<()>,
+    /// Held by a push from its judgement until it is settled.
+    pushing: Arc<tokio::sync::Mutex<()>>,
+    state: parking_lot::Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the refresh began by which the mirror is what it is.
+    refreshed: Option<Instant>,
+    /// When the upstream's HEAD was asked for last.
+    asked_for_head: Option<Instant>,
+    /// The last refresh that failed: when it ended, and why.
+    failed: Option<(Instant, NotMirrored)>,
+}
+
+/// A push is judged or forwarded: no other is, in this repository.
+pub type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+// === impl Repository ===
+
+impl Repository {
+    /// Opens the mirror of `route` in `root`, or makes an empty one. A push that was never settled is thrown away with all else.
+    pub fn open(root: &Path, route: &str) -> io::Result<Self> {
+        let directory = root.join(directory_name(route));
+        if directory.join(UNSETTLED).exists() {
+            tracing::warn!("the gate ended in the middle of a push to {route}: its mirror is made anew");
+            fs_err::remove_dir_all(&directory)?;
+        }
+        let usable = || git2::Repository::open_bare(&directory).is_ok();
+        if directory.exists() && !usable() {
+            tracing::warn!("the mirror of {route} cannot be read: it is made anew");
+            fs_err::remove_dir_all(&directory)?;
+        }
+        if !directory.exists() {
+            fs_err::create_dir_all(root)?;
+            let mut options = RepositoryInitOptions::new();
+            options.bare(true).external_template(false).initial_head("main");
+            git2::Repository::init_opts(&directory, &options).map_err(io::Error::other)?;
+        }
+        sweep(&directory)?;
+        Ok(Self {
+            directory,
+            mirroring: tokio::sync::Mutex::new(()),
+            pushing: Arc::new(tokio::sync::Mutex::new(())),
+            state: parking_lot::Mutex::new(State::default()),
+        })
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Waits until no other push is judged or forwarded.
+    pub async fn turn(&self) -> Turn {
+        Arc::clone(&self.pushing).lock_owned().await
+    }
+
+    /// Marks that objects come in which the upstream may refuse.
+    pub fn mark_unsettled(&self) -> io::Result<()> {
+        fs_err::write(self.directory.join(UNSETTLED), "")
+    }
+
+    /// What came in is in the upstream or gone.
+    pub fn mark_settled(&self) -> io::Result<()> {
+        match fs_err::remove_file(self.directory.join(UNSETTLED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a ref was when the mirror was refreshed.
+    pub fn tips(&self) -> Result<Vec<(String, Oid)>, git2::Error> {
+        let repository = git2::Repository::open_bare(&self.directory)?;
+        let mut tips = Vec::new();
+        for reference in repository.references()? {
+            let reference = reference?;
+            if let (Ok(name), Some(id)) = (reference.name(), reference.target()) {
+                tips.push((name.to_owned(), id));
+            }
+        }
+        Ok(tips)
+    }
+}
+
+/// A flat name that no other route has, and that still says which it is.
+fn directory_name(route: &str) -> String {
+    let shown: String = route
+        .chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
+            } else {
+                '-'
+            }
+        })
+        .take(60)
+        .collect();
+    let hash = Sha256Hex::of(route.as_bytes());
+    let hash = hash.as_str().get(..12).unwrap_or_default();
+    format!("{shown}-{hash}.git")
+}
+
+/// Removes quarantines and half packs that a killed gate left.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for folder in ["objects", "objects/pack"] {
+        let folder = directory.join(folder);
+        if !folder.exists() {
+            continue;
+        }
+        for entry in fs_err::read_dir(folder)? {
+            let entry = entry?;
+            if !entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs_err::remove_dir_all(entry.path())?;
+            } else {
+                fs_err::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTE: &str = "github.com/acme/app.git";
+
+    #[test]
+    fn two_routes_never_share_a_directory() {
+        let names = ["h/a-b.git", "h/a/b.git", "h/a.b.git", "h/a.git"].map(directory_name);
+        for (at, name) in names.iter().enumerate() {
+            assert!(!name.contains('/') && !names[at + 1..].contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_gate_left_is_gone_when_the_next_one_opens() {
+        let root = tempfile::tempdir().unwrap();
+        let first = Repository::open(root.path(), ROUTE).unwrap();
+        let objects = first.directory().join("objects");
+        fs_err::create_dir_all(objects.join("tmp_objdir-incoming-x/pack")).unwrap();
+        fs_err::create_dir_all(objects.join("pack")).unwrap();
+        fs_err::write(objects.join("pack/tmp_pack_x"), "half").unwrap();
+        drop(first);
+        let second = Repository::open(root.path(), ROUTE).unwrap();
+        assert!(!objects.join("tmp_objdir-incoming-x").exists() && !objects.join("pack/tmp_pack_x").exists());
+
+        fs_err::write(second.directory().join("mine"), "").unwrap();
+        second.mark_unsettled().unwrap();
+        let third = Repository::open(root.path(), ROUTE).unwrap();
+        assert!(!third.directory().join("mine").exists(), "made anew");
+        third.mark_unsettled().unwrap();
+        third.mark_settled().unwrap();
+        third.mark_settled().unwrap();
+    }
+}
