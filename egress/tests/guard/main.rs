@@ -12,6 +12,7 @@ mod agent;
 mod authority;
 mod bottle;
 mod direct;
+mod git;
 mod grants;
 mod introspection;
 mod log;

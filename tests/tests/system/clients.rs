@@ -35,6 +35,7 @@ const CLIENTS: &[(&str, Client)] = &[
     ("WebSocket: a host on no route", websocket_other_host),
     ("git: clone and fetch", git_fetch),
     ("git: a push is refused", git_push),
+    ("git: a repository outside the route", git_other_path),
     ("pip install", pip),
     ("npm install", npm),
 ];
@@ -82,7 +83,7 @@ fn home(prefix: &Prefix, internet: &Internet, image: &str) -> anyhow::Result<Hom
         ),
     )?;
     let cidr = internet.cidr();
-    let bare: String = ["web", "socket", "git", "python", "node"]
+    let bare: String = ["web", "socket", "python", "node"]
         .iter()
         .map(|host| format!("    - host: {host}.clients.example\n      private_cidr: {cidr}\n"))
         .collect();
@@ -91,7 +92,10 @@ fn home(prefix: &Prefix, internet: &Internet, image: &str) -> anyhow::Result<Hom
         &format!(
             "egress:
   routes:
-{bare}    - host: api.clients.example
+{bare}    - host: git.clients.example
+      path_allowlist: [/acme/]
+      private_cidr: {cidr}
+    - host: api.clients.example
       path_allowlist: [/fixture.Echo/, /socket]
       auth: {{ scheme: Bearer, token_ref: TEST_TOKEN }}
       private_cidr: {cidr}
@@ -323,6 +327,21 @@ fn git_push(inside: &Inside<'_>) -> anyhow::Result<()> {
     let arrived = inside.internet.seen()?;
     ensure!(
         !arrived.iter().any(|one| one.target.contains("receive-pack")),
+        "it arrived"
+    );
+    Ok(())
+}
+
+fn git_other_path(inside: &Inside<'_>) -> anyhow::Result<()> {
+    let (said, code) = inside.run(&["git", "ls-remote", "https://git.clients.example/other/app.git"])?;
+    ensure!(code != 0, "it was let through");
+    ensure!(
+        said.contains("remote: ") && said.contains("path_not_allowed"),
+        "why is not told: {said}"
+    );
+    let arrived = inside.internet.seen()?;
+    ensure!(
+        !arrived.iter().any(|one| one.target.contains("other")),
         "it arrived"
     );
     Ok(())
