@@ -19,7 +19,7 @@ pub mod events;
 pub mod git_push;
 pub mod grants;
 pub mod guard;
-pub mod held;
+pub use ::guard::held;
 pub mod introspection;
 pub mod messages;
 pub mod overrides;

@@ -1,0 +1,225 @@
+use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pipelock_config::{DlpFile, PipelockFile};
+use proptest::prelude::*;
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock};
+
+use crate::policy::CompiledPolicy;
+
+/// An AWS key id, put together so that this file holds none.
+fn secret() -> String {
+    format!("AKIA{}", "QYLPMN5HFIQR7XYA")
+}
+
+fn examiner() -> Examiner {
+    // Made once: in a test's build the scanner takes a while to be put together.
+    static POLICY: LazyLock<Arc<CompiledPolicy>> = LazyLock::new(|| Arc::new(policy()));
+    Examiner::new(POLICY.clone(), "a.example")
+}
+
+fn policy() -> CompiledPolicy {
+    let text = "mode: strict\napi_allowlist: [a.example]\ntls_interception: {enabled: true}\nrequest_body_scanning: {action: block}\n";
+    let seat = PipelockFile::parse(text.as_bytes()).unwrap().seat().unwrap();
+    let mut known = secrets::known::KnownValues::builder();
+    known
+        .add(
+            "BOTTLE_ENV_SECRET_0",
+            zeroize::Zeroizing::new(b"correct horse battery".to_vec()),
+        )
+        .unwrap();
+    CompiledPolicy::compile(seat, DlpFile::absent(), &known.build()).unwrap()
+}
+
+fn kind(content_type: &str, encoding: &str) -> Kind {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+    if !encoding.is_empty() {
+        headers.insert(header::CONTENT_ENCODING, encoding.parse().unwrap());
+    }
+    Kind::of(&headers).unwrap()
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What leaves of a body that comes in these pieces, and whether it was refused.
+fn through(kind: Kind, length: BodyLength, body: &[u8], step: usize) -> (Vec<u8>, Result<(), Refused>) {
+    let examiner = examiner();
+    let verdicts = Verdicts::new(&examiner, true);
+    let mut looking = RequestBody::new(examiner, verdicts, kind, length, &Budget::new(1 << 20));
+    let mut left = Vec::new();
+    for piece in body.chunks(step) {
+        let mut released = Released::default();
+        let taken = looking.take(Bytes::copy_from_slice(piece), &mut released);
+        if taken.is_err() {
+            return (left, taken);
+        }
+        released.for_each(|piece| left.extend_from_slice(&piece));
+    }
+    let mut released = Released::default();
+    let over = looking.over(&mut released);
+    if over.is_ok() {
+        released.for_each(|piece| left.extend_from_slice(&piece));
+    }
+    (left, over)
+}
+
+fn exact(body: &[u8]) -> BodyLength {
+    BodyLength::Exact(body.len() as u64)
+}
+
+/// Ordinary text, so long that it streams.
+fn long_text() -> Vec<u8> {
+    "A line of ordinary text with some words in it, as a model writes them.\n"
+        .repeat(1000)
+        .into_bytes()
+}
+
+#[test]
+fn a_short_body_with_a_secret_leaves_nothing_behind() {
+    let secret = secret();
+    let bodies = [
+        ("application/json", format!("{{\"k\":{{\"aws\":\"{secret}\"}}}}")),
+        (
+            "application/json",
+            format!("{{\"a\":\"{}\",\"b\":\"{}\"}}", &secret[..9], &secret[9..]),
+        ),
+        ("application/json", format!("{{\"{secret}\":1}}")),
+        (
+            "application/json",
+            format!("{{\"p\":\"{}\"}}", STANDARD.encode(&secret)),
+        ),
+        (
+            "application/x-ndjson",
+            format!("{{\"a\":1}}\n{{\"b\":\"{secret}\"}}\n"),
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            format!("a={}&b={}", &secret[..9], &secret[9..]),
+        ),
+        (
+            "multipart/form-data; boundary=xx",
+            format!(
+                "--xx\r\n\r\n{}\r\n--xx\r\n\r\n{}\r\n--xx--\r\n",
+                &secret[..9],
+                &secret[9..]
+            ),
+        ),
+        ("text/plain", format!("HOME=/x\nKEY={secret}\n")),
+        (
+            "application/octet-stream",
+            hex::encode(format!("\u{1}\u{2}{secret}")),
+        ),
+        ("text/plain", "it is correct horse battery, really".to_owned()),
+        (
+            "text/plain",
+            STANDARD.encode("it is correct horse battery, really"),
+        ),
+    ];
+    for (content_type, body) in bodies {
+        for length in [exact(body.as_bytes()), BodyLength::Unknown] {
+            let (left, result) = through(kind(content_type, ""), length, body.as_bytes(), 7);
+            assert!(matches!(result, Err(Refused::Found(_))), "{body}: {result:?}");
+            assert_eq!(left, b"", "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_compressed_body_is_looked_at_as_what_it_decodes_to() {
+    let mut long = long_text();
+    for short in [true, false] {
+        let text = if short {
+            b"key: ".to_vec()
+        } else {
+            std::mem::take(&mut long)
+        };
+        let body = gzip(&[&text, secret().as_bytes()].concat());
+        let clean = gzip(&text);
+        let (_, result) = through(kind("text/plain", "gzip"), exact(&body), &body, 100);
+        assert!(matches!(result, Err(Refused::Found(_))), "{result:?}");
+        let (left, result) = through(kind("text/plain", "gzip"), exact(&clean), &clean, 100);
+        assert_eq!((left, result), (clean, Ok(())));
+    }
+}
+
+#[test]
+fn what_is_refused_without_a_finding_says_why() {
+    let not_utf8 = b"{\"a\":\"\xff\"}".to_vec();
+    let deep = b"[".repeat(2000);
+    let parts = b"--x\r\n\r\n\r\n".repeat(100_000);
+    let bomb = gzip(&vec![b' '; 200 << 20]);
+    let cut = gzip(b"text")[..12].to_vec();
+    for (content_type, encoding, body) in [
+        ("application/json", "", not_utf8),
+        ("application/json", "", deep),
+        ("multipart/mixed; boundary=x", "", parts),
+        ("text/plain", "gzip", cut),
+        ("text/plain", "gzip", b"no gzip".to_vec()),
+    ] {
+        let (_, result) = through(kind(content_type, encoding), exact(&body), &body, 1 << 14);
+        assert!(
+            matches!(result, Err(Refused::Malformed(_))),
+            "{content_type}: {result:?}"
+        );
+    }
+    let (_, result) = through(kind("text/plain", "gzip"), exact(&bomb), &bomb, 1 << 14);
+    assert_eq!(result, Err(Refused::TooMuchToDecode));
+}
+
+#[test]
+fn a_conversation_does_not_wait_for_its_end() {
+    let (left, _) = {
+        let examiner = examiner();
+        let verdicts = Verdicts::new(&examiner, true);
+        let kind = kind("application/grpc+proto", "");
+        let mut looking = RequestBody::new(
+            examiner,
+            verdicts,
+            kind,
+            BodyLength::Unknown,
+            &Budget::new(1 << 20),
+        );
+        assert!(!looking.defers_head());
+        let mut released = Released::default();
+        let message = [&[0, 0, 0, 0, 14][..], b"\x0a\x0chello there!"].concat();
+        looking.take(Bytes::from(message), &mut released).unwrap();
+        (released.map(|piece| piece.len()).sum::<usize>(), ())
+    };
+    assert_eq!(left, 19);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn of_a_secret_in_a_stream_the_last_byte_never_leaves(at in 0..72_000usize, step in 1000..40_000usize, coded in any::<bool>()) {
+        let secret = secret();
+        let mut body = long_text();
+        let at = at.min(body.len());
+        body.splice(at..at, format!(" {secret} ").into_bytes());
+        let sent = if coded { gzip(&body) } else { body.clone() };
+        let encoding = if coded { "gzip" } else { "" };
+        let (left, result) = through(kind("text/plain", encoding), BodyLength::Unknown, &sent, step);
+        prop_assert!(matches!(result, Err(Refused::Found(_))));
+        prop_assert!(sent.starts_with(&left));
+        if !coded {
+            prop_assert!(left.len() < at + 1 + secret.len());
+        }
+    }
+
+    #[test]
+    fn a_clean_body_leaves_as_it_came(step in 100..40_000usize, lines in 0..1000usize, unknown in any::<bool>()) {
+        let mut body = long_text();
+        body.truncate(lines * 71);
+        let length = if unknown { BodyLength::Unknown } else { exact(&body) };
+        let (left, result) = through(kind("text/plain", ""), length, &body, step);
+        prop_assert_eq!(result, Ok(()));
+        prop_assert!(left == body);
+    }
+}

@@ -1,0 +1,126 @@
+//! The parts of a request's head: the host's name, the URL, the header values.
+//!
+//! Each is looked at as it stands; the pieces of a URL and the values of headers are looked at once more put together, since a
+//! secret in two pieces is found in neither. What egress injects is known by its digest and left out.
+
+use http::{HeaderMap, HeaderName, header};
+use secrets::hostname;
+
+use crate::examiner::Examiner;
+use crate::refused::{Place, Refused};
+
+/// Judges the name of a host: does it carry data?
+pub fn host(examiner: &Examiner) -> Result<(), Refused> {
+    let host = examiner.host();
+    if !examiner.policy().judges_name(host) {
+        return Ok(());
+    }
+    if hostname::score(host).is_suspicious() && examiner.policy().blocks() {
+        return Err(Refused::HostName);
+    }
+    examiner.whole(&Place::Host, host.as_bytes())?;
+    let labels: Vec<&[u8]> = host.split('.').map(str::as_bytes).collect();
+    put_together(examiner, &Place::Host, &labels)
+}
+
+/// Looks at path and query.
+pub fn url(examiner: &Examiner, target: &[u8]) -> Result<(), Refused> {
+    let limit = examiner.policy().seat().max_url_length;
+    if target.len() > limit {
+        return Err(Refused::LongUrl(limit));
+    }
+    if target.len() <= 1 {
+        return Ok(());
+    }
+    examiner.whole(&Place::Url, target)?;
+    let mut halves = target.splitn(2, |byte| *byte == b'?');
+    let path: Vec<&[u8]> = halves
+        .next()
+        .unwrap_or_default()
+        .split(|byte| *byte == b'/')
+        .collect();
+    put_together(examiner, &Place::UrlPieces, &path)?;
+    let query = halves.next().unwrap_or_default();
+    let values: Vec<&[u8]> = query
+        .split(|byte| matches!(byte, b'&' | b';'))
+        .map(|pair| pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or(pair))
+        .collect();
+    put_together(examiner, &Place::UrlPieces, &values)
+}
+
+/// Looks at the headers.
+pub fn headers(examiner: &Examiner, headers: &HeaderMap) -> Result<(), Refused> {
+    let policy = examiner.policy();
+    let mut text = Vec::with_capacity(1024);
+    let mut lines: Vec<(usize, &HeaderName)> = Vec::with_capacity(headers.len());
+    let mut own: Vec<&[u8]> = Vec::new();
+    for (name, value) in headers {
+        let ignored = policy
+            .seat()
+            .ignore_headers
+            .iter()
+            .any(|other| other == name.as_str());
+        if ignored || policy.is_injected(examiner.host(), name.as_str(), value.as_bytes()) {
+            continue;
+        }
+        lines.push((text.len(), name));
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+        if !is_standard(name) {
+            own.push(value.as_bytes());
+        }
+    }
+    examiner.whole_by(&text, |offset| {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let line = lines.iter().rev().find(|(start, _)| *start <= offset);
+        Place::Header(line.map_or_else(String::new, |(_, name)| shown(name)))
+    })?;
+    put_together(examiner, &Place::Headers, &own)
+}
+
+/// A header's name is the agent's text: it is short and a token, and may still be a secret.
+fn shown(name: &HeaderName) -> String {
+    if name.as_str().len() > 40 || secrets::redact::is_secret_like(name.as_str()) {
+        format!("‹redacted:{}›", name.as_str().len())
+    } else {
+        name.as_str().to_owned()
+    }
+}
+
+/// Headers that every client sends: their values are no place for a piece of anything, and put together they would only be
+/// in the way.
+fn is_standard(name: &HeaderName) -> bool {
+    [
+        header::ACCEPT,
+        header::ACCEPT_ENCODING,
+        header::ACCEPT_LANGUAGE,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::HOST,
+        header::IF_MODIFIED_SINCE,
+        header::ORIGIN,
+        header::PRAGMA,
+        header::RANGE,
+        header::TE,
+        header::USER_AGENT,
+    ]
+    .contains(name)
+}
+
+/// Looks at pieces one behind the other.
+pub fn put_together(examiner: &Examiner, place: &Place, pieces: &[&[u8]]) -> Result<(), Refused> {
+    if pieces.iter().filter(|piece| !piece.is_empty()).count() < 2 {
+        return Ok(());
+    }
+    let mut text = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+    let mut ends = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        text.extend_from_slice(piece);
+        ends.push(text.len());
+    }
+    examiner.pieces(place, &text, &ends)
+}

@@ -1,0 +1,181 @@
+//! One admitted request, from admission to its end: what looks at its bodies, and the event it leaves.
+
+use std::sync::{Arc, OnceLock};
+
+use ::guard::event_log::{EventLog, Place as LogPlace};
+use ::guard::held::Budget;
+use contract::denial::DENIED_BY_HEADER;
+use contract::{DenialReason, HostName};
+use http::{HeaderMap, StatusCode};
+use mitm::{
+    BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
+    RequestHead,
+};
+use pipelock_config::ResponseScanning;
+
+use crate::answer;
+use crate::body::{Kind, RequestBody};
+use crate::events::Draft;
+use crate::examiner::Examiner;
+use crate::messages::Messages;
+use crate::redact;
+use crate::refused::{Refused, Telling};
+use crate::response::{self, ResponseBody};
+
+/// The permit of one request.
+pub struct Admitted {
+    examiner: Examiner,
+    verdicts: Verdicts,
+    kind: Kind,
+    length: BodyLength,
+    is_head: bool,
+    budget: Budget,
+    event: Option<(EventLog, LogPlace, Draft)>,
+}
+
+/// Makes the refusals of this request's inspectors, and remembers the first for the event.
+#[derive(Debug, Clone)]
+pub struct Verdicts {
+    host: Option<HostName>,
+    shown_host: Arc<str>,
+    supervise: bool,
+    first: Arc<OnceLock<(DenialReason, Option<String>)>>,
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    /// For a request that policy allowed.
+    pub fn new(
+        head: &RequestHead,
+        examiner: Examiner,
+        kind: Kind,
+        verdicts: Verdicts,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            examiner,
+            verdicts,
+            kind,
+            length: head.body,
+            is_head: head.method == http::Method::HEAD,
+            budget,
+            event: None,
+        }
+    }
+
+    /// Adds the event that is written when the request is over, and its place.
+    pub fn with_event(mut self, log: EventLog, place: LogPlace, draft: Draft) -> Self {
+        self.event = Some((log, place, draft));
+        self
+    }
+
+    fn scans_bodies(&self) -> bool {
+        self.examiner.policy().seat().scan_bodies
+    }
+}
+
+impl Permit for Admitted {
+    fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
+        if self.length == BodyLength::None || !self.scans_bodies() {
+            return None;
+        }
+        let inspector = RequestBody::new(
+            self.examiner.clone(),
+            self.verdicts.clone(),
+            self.kind.clone(),
+            self.length,
+            &self.budget,
+        );
+        Some(Box::new(inspector))
+    }
+
+    fn response(
+        &mut self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<Box<dyn Inspector>>, Denial> {
+        // Only the seat itself may say that it refused.
+        headers.remove(DENIED_BY_HEADER);
+        if self.examiner.policy().response_scanning() == ResponseScanning::Off {
+            return Ok(None);
+        }
+        let without_body =
+            self.is_head || status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT;
+        let looked_at = response::head(&self.examiner, headers, without_body);
+        let body = looked_at.map_err(|refused| self.verdicts.denial(&refused))?;
+        let verdicts = self.verdicts.clone();
+        Ok(body.map(|body| Box::new(ResponseBody::new(body, verdicts)) as Box<dyn Inspector>))
+    }
+
+    fn websocket_inspectors(&mut self) -> MessageInspectors {
+        let up = self.scans_bodies().then(|| {
+            let messages = Messages::new(self.examiner.clone(), self.verdicts.clone(), &self.budget);
+            Box::new(messages) as Box<dyn MessageInspector>
+        });
+        let looks_back = self.examiner.policy().response_scanning() != ResponseScanning::Off;
+        let down = looks_back.then(|| {
+            let messages = ResponseBody::messages(self.examiner.clone(), self.verdicts.clone());
+            Box::new(messages) as Box<dyn MessageInspector>
+        });
+        MessageInspectors { up, down }
+    }
+
+    fn finished(self, outcome: Outcome) {
+        let Some((log, place, draft)) = self.event else {
+            return;
+        };
+        let (reason, rule) = match self.verdicts.first.get() {
+            Some((reason, rule)) => (Some(*reason), rule.clone()),
+            None => (None, self.examiner.warned().map(|found| found.rule.to_string())),
+        };
+        log.write(place, draft.with_rule(rule.as_deref()).finished(&outcome, reason));
+    }
+}
+
+// === impl Verdicts ===
+
+impl Verdicts {
+    /// For a request to this host.
+    pub fn new(examiner: &Examiner, supervise: bool) -> Self {
+        Self {
+            host: examiner.host().parse().ok(),
+            shown_host: redact::host(examiner.host(), examiner.policy()).into(),
+            supervise,
+            first: Arc::default(),
+        }
+    }
+
+    /// The answer to the agent.
+    pub fn denial(&self, refused: &Refused) -> Denial {
+        let reason = refused.reason();
+        let _ = self.first.set((reason, refused.rule().map(str::to_owned)));
+        let telling = Telling {
+            host: self.host.as_ref(),
+            supervise: self.supervise,
+        };
+        let mut told_agent = answer::denial(
+            refused.status(),
+            reason,
+            Some(self.shown_host.to_string()),
+            refused.message(telling),
+            refused.remedy(telling),
+        );
+        let close = match refused.rule() {
+            Some(rule) => format!("pipelock: {reason} ({rule})"),
+            None => format!("pipelock: {reason}"),
+        };
+        told_agent.extensions_mut().insert(CloseReason(close));
+        Denial {
+            told_agent,
+            logged: reason.to_string(),
+        }
+    }
+
+    /// The end of a stream.
+    pub fn cut(&self, refused: &Refused) -> Cut {
+        Cut {
+            denial: self.denial(refused),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The seat as the core sees it: the [`mitm::Policy`] that decides, answers and logs.
+//!
+//! Every request takes one path, whatever its way in: host and port → the host's name → URL → headers → (its body, as it
+//! comes) → forward. What is decided anew per request obeys a reload at once, also on a connection that was there before.
+
+use std::sync::Arc;
+
+use ::guard::event_log::{EventLog, Place as LogPlace};
+use ::guard::held::{Budget, HELD_IN_ALL};
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::header::ACCEPT_ENCODING;
+use mitm::{
+    Authority, ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal,
+    RequestHead, Verdict, WayIn,
+};
+use pipelock_config::ResponseScanning;
+
+use crate::answer;
+use crate::body::Kind;
+use crate::events::{self, Draft};
+use crate::examiner::Examiner;
+use crate::head;
+use crate::health;
+use crate::permit::{Admitted, Verdicts};
+use crate::policy::{CompiledPolicy, Parts};
+use crate::redact;
+use crate::refused::Refused;
+
+/// What a response may be compressed with, where it is looked at.
+const UNDERSTOOD: http::HeaderValue = http::HeaderValue::from_static("gzip, deflate, br, zstd");
+
+/// The guard.
+#[derive(Debug)]
+pub struct SeatGuard {
+    policy: Arc<ArcSwap<CompiledPolicy>>,
+    parts: Arc<Parts>,
+    log: EventLog,
+    budget: Budget,
+    /// The bottle has supervise: denials name the tool that asks.
+    supervise: bool,
+}
+
+// === impl SeatGuard ===
+
+impl SeatGuard {
+    /// A guard that decides by whatever `policy` holds at the time of each request.
+    pub fn new(
+        policy: Arc<ArcSwap<CompiledPolicy>>,
+        parts: Arc<Parts>,
+        log: EventLog,
+        supervise: bool,
+    ) -> Self {
+        Self {
+            policy,
+            parts,
+            log,
+            budget: Budget::new(HELD_IN_ALL),
+            supervise,
+        }
+    }
+
+    fn denied(&self, head: &RequestHead, examiner: &Examiner, refused: &Refused, place: LogPlace) -> Denial {
+        let denial = Verdicts::new(examiner, self.supervise).denial(refused);
+        let draft = Draft::of_request(&self.log, head, examiner.policy()).with_rule(refused.rule());
+        self.log
+            .write(place, draft.answered(Some(refused.reason()), &denial.told_agent));
+        denial
+    }
+
+    /// Without a place in the log there is no event; it is counted in the next one that has.
+    fn log_too_slow(&self, head: &RequestHead) -> Denial {
+        self.log.count_lost();
+        let examiner = Examiner::new(self.policy.load_full(), &head.authority.host.to_string());
+        Verdicts::new(&examiner, self.supervise).denial(&Refused::LogTooSlow)
+    }
+}
+
+/// Where a request may go: a host by name, on the port of its scheme, that the lists let through.
+fn judge_authority(examiner: &Examiner, authority: &Authority, tunnel: bool) -> Result<(), Refused> {
+    let Host::Dns(name) = &authority.host else {
+        return Err(Refused::IpLiteral);
+    };
+    if authority.port != if tunnel { 443 } else { 80 } {
+        return Err(Refused::Port(authority.port));
+    }
+    if !examiner.policy().seat().admits(name.as_str()) {
+        return Err(Refused::Host);
+    }
+    Ok(())
+}
+
+fn judge_head(examiner: &Examiner, head: &RequestHead, headers: &HeaderMap) -> Result<Kind, Refused> {
+    judge_authority(examiner, &head.authority, head.way_in != WayIn::AbsoluteForm)?;
+    head::host(examiner)?;
+    head::url(examiner, head.target.as_str().as_bytes())?;
+    if examiner.policy().seat().scan_headers {
+        head::headers(examiner, headers)?;
+    }
+    Kind::of(headers)
+}
+
+impl Policy for SeatGuard {
+    type Permit = Admitted;
+
+    fn connect(&self, request: &ConnectRequest<'_>) -> Result<ConnectPlan, Denial> {
+        let policy = self.policy.load_full();
+        let host = request.authority.host.to_string();
+        let examiner = Examiner::new(policy.clone(), &host);
+        let judged = judge_authority(&examiner, request.authority, true).and_then(|()| head::host(&examiner));
+        let Err(refused) = judged else {
+            return Ok(ConnectPlan::Intercept { http2: true });
+        };
+        let denial = Verdicts::new(&examiner, self.supervise).denial(&refused);
+        let received = std::time::Instant::now();
+        let event = Draft::new(&self.log, events::CONNECT, received, policy.generation())
+            .with_target(Some("CONNECT"), Some(&host), None, &policy)
+            .with_rule(refused.rule())
+            .answered(Some(refused.reason()), &denial.told_agent);
+        self.log.write_or_count(event);
+        Err(denial)
+    }
+
+    async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<Admitted> {
+        let Some(place) = self.log.reserve().await else {
+            return Verdict::Deny(self.log_too_slow(head));
+        };
+        // Only now: to get a place may have taken seconds.
+        let policy = self.policy.load_full();
+        if health::is_asked(head) {
+            let answer = health::answer(&policy, head);
+            let event = Draft::of_request(&self.log, head, &policy).answered(None, &answer);
+            self.log.write(place, event);
+            return Verdict::Answer(answer);
+        }
+        let host = head.authority.host.to_string();
+        let examiner = Examiner::new(policy.clone(), &host);
+        let kind = match judge_head(&examiner, head, headers) {
+            Ok(kind) => kind,
+            Err(refused) => return Verdict::Deny(self.denied(head, &examiner, &refused, place)),
+        };
+        if policy.response_scanning() == ResponseScanning::Block && headers.contains_key(ACCEPT_ENCODING) {
+            headers.insert(ACCEPT_ENCODING, UNDERSTOOD);
+        }
+        let upstream = policy.upstream(&host, &self.parts.upstreams);
+        let verdicts = Verdicts::new(&examiner, self.supervise);
+        let draft = Draft::of_request(&self.log, head, &policy);
+        let permit = Admitted::new(head, examiner, kind, verdicts, self.budget.clone()).with_event(
+            self.log.clone(),
+            place,
+            draft,
+        );
+        Verdict::Forward(Forward { permit, upstream })
+    }
+
+    fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
+        let policy = self.policy.load();
+        let reason = events::denial_reason(refusal.reason);
+        let host = refusal.authority.map(|authority| authority.host.to_string());
+        let answer = answer::denial(
+            refusal.reason.status(),
+            reason,
+            host.as_deref().map(|host| redact::host(host, &policy)),
+            format!("pipelock: {}", redact::sentence(refusal.detail, &policy)),
+            None,
+        );
+        if !refusal.admitted {
+            let way_in = refusal.way_in.map_or(events::CONNECT, events::way_in);
+            let received = std::time::Instant::now();
+            let draft = Draft::new(&self.log, way_in, received, policy.generation()).with_target(
+                refusal.method.map(http::Method::as_str),
+                host.as_deref(),
+                refusal.target,
+                &policy,
+            );
+            self.log.write_or_count(if refusal.answerable {
+                draft.answered(Some(reason), &answer)
+            } else {
+                draft.closed(reason)
+            });
+        }
+        answer
+    }
+}
