@@ -142,3 +142,83 @@ fn as_object(result: &CallToolResult) -> JsonObject {
         _ => JsonObject::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(status: ProposalStatus, words: Option<&str>) -> Standing {
+        Standing {
+            status,
+            words: words.map(str::to_owned),
+            ..Standing::pending(Timestamp::from_millis(1_795_000_000_000))
+        }
+    }
+
+    #[test]
+    fn answers_are_statements_of_what_is_true() {
+        let id: ProposalId = "p-00000001".parse().unwrap();
+        for (status, words, said) in [
+            (
+                ProposalStatus::Applied,
+                Some("pypi.org is live since 12:00"),
+                "pypi.org is live since 12:00",
+            ),
+            (
+                ProposalStatus::Rejected,
+                Some("use the mirror"),
+                "p-00000001 is rejected since 2026-11-18T11:06:40.000Z; nothing has changed. The operator's reason: use the mirror",
+            ),
+            (
+                ProposalStatus::Failed,
+                Some("The seat refused it; the old routes are in force."),
+                "p-00000001 was approved and is not in force. The seat refused it; the old routes are in force.",
+            ),
+            (
+                ProposalStatus::Expired,
+                None,
+                "p-00000001 is expired since 2026-11-18T11:06:40.000Z: nobody decided before the session ended. Nothing has changed.",
+            ),
+            (
+                ProposalStatus::Withdrawn,
+                Some("cancelled by the client"),
+                "p-00000001 is withdrawn since 2026-11-18T11:06:40.000Z (cancelled by the client). Nothing has changed.",
+            ),
+        ] {
+            assert_eq!(statement(&id, &standing(status, words)), said);
+        }
+    }
+
+    #[test]
+    fn every_result_conforms_to_the_tools_schema() {
+        let id: ProposalId = "p-00000001".parse().unwrap();
+        let schema = crate::tools::all().remove(0).output_schema.unwrap();
+        let known = schema["properties"].as_object().unwrap();
+        let statuses = known["status"]["enum"].as_array().unwrap();
+        for status in statuses {
+            let status: ProposalStatus = serde_json::from_value(status.clone()).unwrap();
+            let mut standing = standing(status, Some("x"));
+            standing.grant_id = Some(id.grant());
+            standing.expires_at = Some(standing.since);
+            standing.once = true;
+            let structured = result(&id, &standing).structured_content.unwrap();
+            let given = structured.as_object().unwrap();
+            assert!(given.keys().all(|name| known.contains_key(name)), "{structured}");
+            let required = schema["required"].as_array().unwrap();
+            assert!(
+                required
+                    .iter()
+                    .all(|name| given.contains_key(name.as_str().unwrap())),
+                "{structured}"
+            );
+            assert!(statuses.contains(&given["status"]));
+        }
+    }
+
+    #[test]
+    fn long_words_are_cut_between_characters() {
+        let words = "ü".repeat(MAX_WORDS);
+        assert_eq!(cut(&words).len(), MAX_WORDS);
+        assert_eq!(cut(&format!("x{words}")).len(), MAX_WORDS - 1);
+    }
+}

@@ -73,3 +73,6 @@ pub(crate) fn reach(point: Point) {
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -407,3 +407,6 @@ fn json(value: &impl serde::Serialize) -> std::io::Result<Vec<u8>> {
 fn now() -> Timestamp {
     SystemTime::now().into()
 }
+
+#[cfg(test)]
+mod tests;
