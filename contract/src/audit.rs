@@ -7,7 +7,7 @@
 //! What an entry refuses to hold: the value of a credential, and an agent's characters that could act on a terminal.
 
 use crate::{
-    EnvName, GrantEndCause, GrantId, Guard, HostName, Method, PathPrefix, ProposalId, Sha256Hex, Slug,
+    EnvName, GrantEndCause, GrantId, Guard, HostName, Method, PathPrefix, ProposalId, Route, Sha256Hex, Slug,
     Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -46,8 +46,9 @@ pub enum Who {
     Operator {
         /// The user, as the operating system names it.
         user: String,
-        /// Its number.
-        uid: u32,
+        /// Its number, where the entry is made by that user's own command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
     },
     /// The agent, by what supervise wrote for it.
     Agent,
@@ -104,6 +105,9 @@ pub enum AuditEvent {
     Applying {
         /// Every file that changes.
         changes: Vec<FileChange>,
+        /// What becomes of the host's lasting route: what `revoke` takes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasting: Option<Box<LastingChange>>,
         /// This goes on with what an earlier command began.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         resumed: bool,
@@ -135,11 +139,11 @@ pub enum AuditEvent {
         /// What is true now, in a sentence.
         now: String,
     },
-    /// The operator took a permission back.
-    Revoked {
+    /// The operator takes a permission back; whether it is gone, the next [`AuditEvent::Outcome`] says.
+    Revoking {
         /// The host that it was for.
         host: HostName,
-        /// Every file that changed.
+        /// Every file that changes.
         changes: Vec<FileChange>,
     },
     /// A permission ended by itself.
@@ -151,9 +155,9 @@ pub enum AuditEvent {
         /// When the guard noted it.
         at: Timestamp,
     },
-    /// The operator edited a guard's live file.
-    Edited {
-        /// Every file that changed.
+    /// The operator edits a guard's live file; whether it is in force, the next [`AuditEvent::Outcome`] says.
+    Editing {
+        /// Every file that changes.
         changes: Vec<FileChange>,
     },
     /// The last line was torn by a crash while it was written, and was taken away: nothing had gone by it.
@@ -228,6 +232,17 @@ pub enum Verified {
     Acknowledgement,
     /// It does not acknowledge; a probe through it was let through.
     Probe,
+}
+
+/// A host's lasting route before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastingChange {
+    /// Absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Route>,
+    /// What it becomes.
+    pub after: Route,
 }
 
 /// A file before and after.

@@ -29,6 +29,23 @@ pub fn confirm(printer: &Printer, question: &str) -> Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// One of several, by its number; nothing chosen is an error.
+pub fn choose(printer: &Printer, question: &str, choices: &[String]) -> Result<usize> {
+    for (number, choice) in choices.iter().enumerate() {
+        printer.message(&format!("{:>3}  {choice}", number + 1));
+    }
+    printer.question(&format!("{question} [1-{}] ", choices.len()));
+    let answer = read_line()?;
+    let number = answer
+        .trim()
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_sub(1));
+    number
+        .filter(|number| *number < choices.len())
+        .ok_or_else(|| Error::usage("none of them was chosen"))
+}
+
 /// Asks for a secret, without echo. The value is never empty.
 pub fn secret(printer: &Printer, prompt: &str) -> Result<Zeroizing<String>> {
     if !is_interactive() {

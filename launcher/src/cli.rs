@@ -35,6 +35,12 @@ pub enum Command {
     List(commands::list::List),
     Attach(commands::attach::Attach),
     Stop(commands::stop::Stop),
+    Proposals(commands::proposals::Proposals),
+    Approve(commands::approve::Approve),
+    Reject(commands::reject::Reject),
+    Revoke(commands::revoke::Revoke),
+    Routes(commands::routes::Routes),
+    Pipelock(commands::pipelock::Pipelock),
     Audit(commands::audit::Audit),
     Logs(commands::logs::Logs),
     Info(commands::info::Info),
@@ -61,6 +67,14 @@ impl Context {
 }
 
 impl Command {
+    /// Whether it has to do with bottles, and so goes on first with what an earlier command left undone in one.
+    pub fn looks_at_bottles(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_) | Self::Check(_) | Self::Doctor(_) | Self::Images(_) | Self::Completions(_)
+        )
+    }
+
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
@@ -70,6 +84,12 @@ impl Command {
             Self::List(command) => command.run(context).await,
             Self::Attach(command) => command.run(context).await,
             Self::Stop(command) => command.run(context).await,
+            Self::Proposals(command) => command.run(context).await,
+            Self::Approve(command) => command.run(context).await,
+            Self::Reject(command) => command.run(context).await,
+            Self::Revoke(command) => command.run(context).await,
+            Self::Routes(command) => command.run(context).await,
+            Self::Pipelock(command) => command.run(context).await,
             Self::Audit(command) => command.run(context),
             Self::Logs(command) => command.run(context).await,
             Self::Info(command) => command.run(context).await,

@@ -38,6 +38,8 @@ variables! {
     TERM = "TERM", "`dumb`: no colour. Also handed to a session.";
     COLORTERM = "COLORTERM", "Handed to a session, so that the agent shows the colours that the terminal has.";
     LANG = "LANG", "Handed to a session.";
+    VISUAL = "VISUAL", "The editor for `--edit` and `routes edit`, before EDITOR.";
+    EDITOR = "EDITOR", "The editor for `--edit` and `routes edit`; `vi` when neither is set.";
     DOCKER_HOST = "DOCKER_HOST", "The engine's endpoint, for compose and for everything else; else the docker context.";
     DOCKER_CONTEXT = "DOCKER_CONTEXT", "The docker context to use when DOCKER_HOST is not set.";
     DOCKER_CONFIG = "DOCKER_CONFIG", "The docker client's folder, instead of `~/.docker`.";

@@ -80,6 +80,11 @@ impl Home {
         self.skills().join(name.as_str())
     }
 
+    /// `config.yaml`: what holds for every bottle; need not be there.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.yaml")
+    }
+
     /// `state/`
     pub fn states(&self) -> PathBuf {
         self.root.join("state")
@@ -197,6 +202,16 @@ places! {
     supervise_run = "supervise/run";
     /// The Dockerfile of the agent's image, mounted read-only into the agent container:
     current_config = "supervise/current-config";
+    /// The same file:
+    current_dockerfile = "supervise/current-config/Dockerfile";
+    /// The Dockerfile that an approved `capability-block` asked for:
+    approved_dockerfile = "agent/Dockerfile";
+    /// Everything of the seat:
+    pipelock = "pipelock";
+    /// Mounted read-only into the seat, as a directory:
+    pipelock_config = "pipelock/config";
+    /// Written by the seat:
+    pipelock_run = "pipelock/run";
 }
 
 #[cfg(test)]

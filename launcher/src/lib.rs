@@ -4,6 +4,7 @@
 //! neither engine nor state directory; `engine`, `compose` and `lifecycle` do, and know Docker.
 
 pub mod agent_environment;
+pub mod apply;
 pub mod ask;
 pub mod audit;
 pub mod ca;
@@ -13,6 +14,7 @@ pub mod compose;
 pub mod copy;
 pub mod default_routes;
 pub mod doctor;
+pub mod editor;
 pub mod engine;
 pub mod environment;
 pub mod error;
@@ -27,6 +29,7 @@ pub mod plan;
 pub mod preflight;
 pub mod prepare;
 pub mod printer;
+pub mod proposals;
 pub mod render;
 pub mod session;
 pub mod write;
@@ -61,7 +64,14 @@ fn run_command(command: cli::Command, context: &cli::Context) -> error::Result<(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(command.run(context));
+    let outcome = runtime.block_on(async {
+        if command.looks_at_bottles()
+            && let Ok(home) = context.home()
+        {
+            proposals::settle::all(context, &home).await;
+        }
+        command.run(context).await
+    });
     // A question that a signal broke off leaves a thread in `read`; the program does not wait for a key to be pressed.
     runtime.shutdown_background();
     outcome

@@ -169,6 +169,22 @@ impl Printer {
         self.messages.lock().line(&text);
     }
 
+    /// Has a terminal on stderr call for its operator: the bell, and a notification for those that know OSC 9 or OSC 777. Elsewhere
+    /// nothing happens.
+    pub fn ring(&self, title: &str, text: &str) {
+        let mut messages = self.messages.lock();
+        if messages.terminal {
+            // What ends or splits such a sequence must not be in it.
+            let plain = |text: &str| without_deception(text).replace(['\n', '\t', ';'], " ");
+            let (title, text) = (plain(title), plain(text));
+            let call = format!("\x1b]9;{title}: {text}\x07\x1b]777;notify;{title};{text}\x07\x07");
+            let _ = messages
+                .out
+                .write_all(call.as_bytes())
+                .and_then(|()| messages.out.flush());
+        }
+    }
+
     /// Something to mind, on stderr, after `warning: `.
     pub fn warning(&self, text: &str) {
         self.labelled(Colour::Yellow, "warning", text);

@@ -6,7 +6,7 @@ mod agent_files;
 mod compose;
 mod compose_file;
 pub mod inside;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use compose::EGRESS_DOOR;
 

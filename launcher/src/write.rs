@@ -3,6 +3,7 @@
 //! Whoever reads sees the old file or the new one; a full disk leaves the old one and nothing else.
 
 use crate::error::Result;
+use crate::kill_points::reached;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -16,8 +17,54 @@ pub fn atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         .write_all(bytes)
         .and_then(|()| temporary.as_file().sync_all());
     written.map_err(|error| told(path, error))?;
+    reached("written and synced").map_err(|error| told(path, error))?;
     temporary.persist(path).map_err(|error| told(path, error.error))?;
-    sync(folder)
+    reached("renamed")?;
+    sync(folder)?;
+    Ok(reached("folder synced")?)
+}
+
+/// Like [`atomically`], with the mode and the owner of the file that it replaces: the user that a guard runs as.
+pub fn in_place_of(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let present = fs_err::symlink_metadata(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mode = present.permissions().mode() & 0o777;
+    let mut temporary = temporary_in(folder, mode).map_err(|error| told(path, error))?;
+    let ours = temporary.as_file().metadata()?;
+    if (ours.uid(), ours.gid()) != (present.uid(), present.gid()) {
+        std::os::unix::fs::fchown(temporary.as_file(), Some(present.uid()), Some(present.gid()))
+            .map_err(|error| told(path, error))?;
+    }
+    let written = temporary
+        .write_all(bytes)
+        .and_then(|()| temporary.as_file().sync_all());
+    written.map_err(|error| told(path, error))?;
+    reached("written and synced").map_err(|error| told(path, error))?;
+    temporary.persist(path).map_err(|error| told(path, error.error))?;
+    reached("renamed")?;
+    sync(folder)?;
+    Ok(reached("folder synced")?)
+}
+
+/// Makes a file that must not be there yet by `link(2)`, whole: of two who try at once, one does. `false`: somebody else's is there.
+pub fn linked(path: &Path, bytes: &[u8], mode: u32) -> Result<bool> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut temporary = temporary_in(folder, mode).map_err(|error| told(path, error))?;
+    let written = temporary
+        .write_all(bytes)
+        .and_then(|()| temporary.as_file().sync_all());
+    written.map_err(|error| told(path, error))?;
+    reached("written and synced").map_err(|error| told(path, error))?;
+    match std::fs::hard_link(temporary.path(), path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(told(path, error).into()),
+    }
+    reached("linked")?;
+    sync(folder)?;
+    reached("folder synced")?;
+    Ok(true)
 }
 
 /// Like [`atomically`], for a file that must not be there yet.

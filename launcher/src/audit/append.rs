@@ -36,7 +36,7 @@ pub fn operator() -> Who {
     let known = nix::unistd::User::from_uid(uid).ok().flatten();
     Who::Operator {
         user: known.map_or_else(|| uid.to_string(), |user| user.name),
-        uid: uid.as_raw(),
+        uid: Some(uid.as_raw()),
     }
 }
 

@@ -5,11 +5,13 @@
 //! who may write both files and knows how they are made.
 
 mod append;
+mod index;
 mod read;
 mod show;
 mod verify;
 
 pub use append::{Note, operator};
+pub use index::Index;
 pub use read::{Line, read};
 pub use show::line;
 pub use verify::{Finding, verify};

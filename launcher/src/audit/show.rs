@@ -64,7 +64,7 @@ fn what(event: &AuditEvent) -> String {
         }
         AuditEvent::Withdrawn => "taken back by the agent".to_owned(),
         AuditEvent::Expired => "expired: nobody answered before the session ended".to_owned(),
-        AuditEvent::Applying { changes, resumed } => {
+        AuditEvent::Applying { changes, resumed, .. } => {
             let how = if *resumed { "applying, resumed" } else { "applying" };
             format!("{how}: {}", files(changes))
         }
@@ -85,12 +85,12 @@ fn what(event: &AuditEvent) -> String {
             };
             format!("{outcome}: {now}")
         }
-        AuditEvent::Revoked { host, changes } => format!("revoked {host}: {}", files(changes)),
+        AuditEvent::Revoking { host, changes } => format!("revoking {host}: {}", files(changes)),
         AuditEvent::GrantEnded { host, cause, at } => match cause {
             GrantEndCause::Used => format!("{host} closed: used at {at}"),
             GrantEndCause::Expired => format!("{host} closed: expired at {at}"),
         },
-        AuditEvent::Edited { changes } => format!("edited: {}", files(changes)),
+        AuditEvent::Editing { changes } => format!("editing: {}", files(changes)),
         AuditEvent::TornLine { bytes, .. } => {
             format!("a line torn by a crash was taken away ({bytes} bytes)")
         }

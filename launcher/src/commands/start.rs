@@ -81,9 +81,14 @@ impl Start {
             context.printer.data(plan.slug.as_str());
             return Ok(());
         }
-        let outcome = interrupts
-            .unless(foreground(context, &machine, &plan, &started))
-            .await;
+        let session = async {
+            tokio::select! {
+                ended = foreground(context, &machine, &plan, &started) => ended,
+                // The session's terminal is the agent's, so only the operator's own command is run here.
+                () = crate::proposals::notice::watch(&machine.home, &context.printer) => Ok(()),
+            }
+        };
+        let outcome = interrupts.unless(session).await;
         if outcome.is_err() && std::io::stdin().is_terminal() {
             // The agent's terminal ends in the middle of a line.
             context.printer.message("");

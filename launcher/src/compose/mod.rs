@@ -93,6 +93,29 @@ impl Compose {
         self.judge(ended, "up", project, &project.state.bringup_log(), &redactor)
     }
 
+    /// Makes one service anew, with these secrets and no other service touched.
+    pub async fn recreate(
+        &self,
+        project: &Project<'_>,
+        service: &str,
+        wanted: &[SecretSource],
+        secrets: &Secrets,
+    ) -> Result<()> {
+        refuse_missing(wanted, secrets)?;
+        let redactor = Redactor::of(secrets);
+        let verb = [
+            "up",
+            "--detach",
+            "--no-build",
+            "--no-color",
+            "--no-deps",
+            "--force-recreate",
+            service,
+        ];
+        let ended = self.run(project, &verb, Some(secrets), UP).await;
+        self.judge(ended, "up", project, &project.state.bringup_log(), &redactor)
+    }
+
     /// Stops and removes the project's containers, networks and volumes.
     pub async fn down(&self, project: &Project<'_>) -> Result<()> {
         let verb = [

@@ -43,6 +43,10 @@ impl Tools<'_> {
             // First of all: a launcher that is killed in here must not lose what shall be kept.
             fs_err::write(held.state.preserve(), "")?;
         }
+        // Nobody can answer what was asked in it any more, and what became of its grants outlasts its files.
+        if let Err(error) = crate::proposals::settle::session_over(self.home, slug) {
+            self.printer.warning(&format!("{slug}: {error}"));
+        }
         // A start that failed early has nothing for compose to take down, and perhaps no disk space for it either.
         if !self.engine.owned_by(&self.home.hash(), slug).await?.is_empty() {
             self.by_compose(slug, &held).await;

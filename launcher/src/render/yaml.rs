@@ -7,7 +7,7 @@
 use serde_yaml::Value;
 
 /// The document, in block style; mappings keep their order.
-pub(super) fn document(value: &Value) -> String {
+pub(crate) fn document(value: &Value) -> String {
     let mut text = String::new();
     block(&mut text, value, 0);
     text

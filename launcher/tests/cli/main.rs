@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod engine;
 mod init;
+mod operator;
 mod start;
 mod usage;
 

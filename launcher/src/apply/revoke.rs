@@ -1,0 +1,213 @@
+//! Taking a permission back, and the operator's own edits: changes that no proposal asked for.
+
+use super::change::{Change, GuardStep};
+use super::perform::{Performed, perform};
+use super::{Target, ack, egress, seat};
+use crate::audit::{Index, Note};
+use crate::environment::Environment;
+use crate::error::{Doing as _, Error, Result};
+use contract::audit::{AuditEvent, FileChange, LastingChange, Outcome};
+use contract::place::config;
+use contract::{GrantId, HostName, ProposalId, Route, RouteTable, Sha256Hex};
+
+/// A permission to take back.
+#[derive(Debug, Clone)]
+pub struct Revocation {
+    /// The host that it was for.
+    pub host: HostName,
+    /// The proposal that gave it.
+    pub proposal: Option<ProposalId>,
+    /// The grant, where it ends by itself.
+    pub grant: Option<GrantId>,
+    /// What would be done.
+    pub change: Change,
+}
+
+/// What taking back a grant would change: its route, or its exemption at the seat. `None` when neither is there.
+pub fn grant(target: &Target, environment: &Environment, id: &GrantId) -> Result<Option<Revocation>> {
+    let before = egress::table(target)?;
+    let is_it = |route: &&Route| route.grant.as_ref().is_some_and(|grant| grant.grant_id == *id);
+    let host = before.routes().iter().find(is_it).map(|route| route.host.clone());
+    let proposal = id.as_str().replacen("g-", "p-", 1).parse().ok();
+    if let Some(host) = host {
+        let routes = before
+            .routes()
+            .iter()
+            .filter(|route| !is_it(route))
+            .cloned()
+            .collect();
+        let mut change = egress::to(target, environment, &before, table(&before, routes)?)?;
+        change.statement = format!("the grant for {host} is revoked");
+        return Ok(Some(Revocation {
+            host,
+            proposal,
+            grant: Some(id.clone()),
+            change,
+        }));
+    }
+    Ok(
+        seat::without_exemption(target, id)?.map(|(host, change)| Revocation {
+            host,
+            proposal,
+            grant: Some(id.clone()),
+            change,
+        }),
+    )
+}
+
+/// What taking back a lasting approval would change: a host that it brought goes, of one that it widened what it added goes.
+pub fn lasting(
+    target: &Target,
+    environment: &Environment,
+    proposal: &ProposalId,
+    was: &LastingChange,
+) -> Result<Option<Revocation>> {
+    let before = egress::table(target)?;
+    let host = &was.after.host;
+    let Some(present) = before.lasting(host) else {
+        return Ok(None);
+    };
+    let reverted = reverted(present, was);
+    let routes = before
+        .routes()
+        .iter()
+        .filter_map(|route| match std::ptr::eq(route, present) {
+            true => reverted.clone(),
+            false => Some(route.clone()),
+        })
+        .collect();
+    let mut change = egress::to(target, environment, &before, table(&before, routes)?)?;
+    change.statement = format!("what was approved for {host} is revoked");
+    Ok(Some(Revocation {
+        host: host.clone(),
+        proposal: Some(proposal.clone()),
+        grant: None,
+        change,
+    }))
+}
+
+fn table(before: &RouteTable, routes: Vec<Route>) -> Result<RouteTable> {
+    RouteTable::new(before.generation, routes).doing(|| "the routes do not make a table".to_owned())
+}
+
+/// The route without what that approval added; `None` when nothing of it stays.
+fn reverted(present: &Route, was: &LastingChange) -> Option<Route> {
+    let before = was.before.as_ref()?;
+    let mut route = present.clone();
+    take_out(
+        &mut route.path_allowlist,
+        &before.path_allowlist,
+        &was.after.path_allowlist,
+    );
+    take_out(&mut route.methods, &before.methods, &was.after.methods);
+    Some(route)
+}
+
+/// Takes out of a filter what `after` has and `before` had not; a filter is never emptied, for that would admit nothing.
+fn take_out<T: Clone + PartialEq>(
+    filter: &mut Option<Vec<T>>,
+    before: &Option<Vec<T>>,
+    after: &Option<Vec<T>>,
+) {
+    let (Some(present), Some(before), Some(after)) = (filter.as_mut(), before, after) else {
+        return;
+    };
+    let added = |item: &T| after.contains(item) && !before.contains(item);
+    let kept: Vec<T> = present.iter().filter(|item| !added(item)).cloned().collect();
+    *present = if kept.is_empty() { before.clone() } else { kept };
+}
+
+/// Does a change of the operator's own, audited by what it is. What is true then; an error when it is not in force.
+pub async fn carry_out(
+    target: &Target,
+    change: &Change,
+    event: AuditEvent,
+    proposal: Option<&ProposalId>,
+    grant: Option<&GrantId>,
+) -> Result<String> {
+    let log = target.audit();
+    log.append([Note::operator(event).joined(proposal, grant)])?;
+    let (outcome, now, notes) = match perform(target, change).await? {
+        Performed::InForce(notes) => (Outcome::Applied, change.statement.clone(), notes),
+        Performed::Failed { why, now } => (Outcome::Failed, format!("{why}; {now}"), Vec::new()),
+    };
+    let outcome_note = Note::launcher(AuditEvent::Outcome {
+        outcome,
+        now: now.clone(),
+    });
+    let notes = notes.into_iter().chain([outcome_note]);
+    log.append(notes.map(|note| note.joined(proposal, grant)))?;
+    match outcome {
+        Outcome::Failed => Err(Error::not_applied(now)),
+        Outcome::Applied | Outcome::Modified => Ok(now),
+    }
+}
+
+/// What became of an edit or revocation that was killed half-way: in force when every file is as it was to be and its guard says so.
+pub async fn finish(target: &Target, changes: &[FileChange]) -> Result<(Outcome, String)> {
+    let mut written = 0;
+    for change in changes {
+        let folder = match change.file.as_str() {
+            config::ROUTES => target.state.egress_config(),
+            _ => target.state.pipelock_config(),
+        };
+        let bytes = fs_err::read(folder.join(&change.file))?;
+        if Sha256Hex::of(&bytes) == change.after_sha256 {
+            written += 1;
+        }
+    }
+    if written < changes.len() {
+        let now = match written {
+            0 => "it was interrupted before anything was written",
+            _ => "it was interrupted: the seat has it, egress does not; do it again",
+        };
+        return Ok((Outcome::Failed, now.to_owned()));
+    }
+    for step in in_place(target)? {
+        if let Some(applied) = &step.applied
+            && let Err(why) = ack::wait(applied, &target.nonce, &step.after_sha256, target.patience).await
+        {
+            return Ok((
+                Outcome::Failed,
+                format!("it was written, and {} {why}", step.guard),
+            ));
+        }
+    }
+    Ok((
+        Outcome::Applied,
+        "it was interrupted after everything was written; it is in force".to_owned(),
+    ))
+}
+
+/// Every guard's files as they are.
+fn in_place(target: &Target) -> Result<Vec<GuardStep>> {
+    let mut steps = Vec::new();
+    steps.extend(seat::Files::read(target)?.map(|files| files.step(target)));
+    steps.push(egress::step(target, egress::routes(target)?));
+    Ok(steps)
+}
+
+/// The revocation that an argument means, in a bottle.
+pub fn meant(target: &Target, environment: &Environment, argument: &str) -> Result<Option<Revocation>> {
+    let index = Index::of(&target.audit())?;
+    if let Ok(id) = argument.parse::<GrantId>() {
+        return grant(target, environment, &id);
+    }
+    let Ok(id) = argument.parse::<ProposalId>() else {
+        return Ok(None);
+    };
+    if let Some(found) = grant(target, environment, &id.grant())? {
+        return Ok(Some(found));
+    }
+    match index.lasting.get(&id) {
+        Some(was)
+            if index
+                .outcomes
+                .get(&id)
+                .is_some_and(|(outcome, _)| *outcome != Outcome::Failed) =>
+        {
+            lasting(target, environment, &id, was)
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,516 @@
+use super::fixture::{Fixture, context, slug};
+use super::revoke::{self, Revocation};
+use crate::error::Result;
+use crate::home::Home;
+use crate::kill_points::injected::{self, KILL_AT};
+use crate::proposals::Queue;
+use crate::proposals::decide::{self, Lasts};
+use crate::proposals::settle::{self, Carried};
+use contract::audit::AuditEvent;
+use contract::{Application, Guard, ProposalId, ProposalStatus};
+use serde_json::json;
+use std::time::Duration;
+
+const ONCE: Lasts = Lasts {
+    for_: None,
+    once: true,
+};
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
+fn approve(fixture: &Fixture, id: &ProposalId) -> Result<Carried> {
+    approve_for(fixture, id, Lasts::default())
+}
+
+fn approve_for(fixture: &Fixture, id: &ProposalId, lasts: Lasts) -> Result<Carried> {
+    let considered = fixture.consider(id, lasts);
+    wait(decide::approve(&fixture.context, &fixture.target, &considered))
+}
+
+fn status(fixture: &Fixture, id: &ProposalId) -> ProposalStatus {
+    fixture.item(id).status
+}
+
+fn revoke(fixture: &Fixture, argument: &str) -> Revocation {
+    let found = revoke::meant(&fixture.target, &fixture.context.environment, argument);
+    let revocation = found.unwrap().unwrap();
+    let event = AuditEvent::Revoking {
+        host: revocation.host.clone(),
+        changes: revocation.change.changes(),
+    };
+    let (proposal, grant) = (revocation.proposal.as_ref(), revocation.grant.as_ref());
+    wait(revoke::carry_out(
+        &fixture.target,
+        &revocation.change,
+        event,
+        proposal,
+        grant,
+    ))
+    .unwrap();
+    revocation
+}
+
+#[test]
+fn an_approved_route_is_mirrored_in_the_seat_then_live_then_audited() {
+    let fixture = Fixture::with_seat();
+    let _guards = fixture.both_guards();
+    let id = fixture.propose_host("new.example");
+    let carried = approve(&fixture, &id).unwrap();
+    assert_eq!(carried.state.state, Application::Applied);
+    assert!(
+        carried.state.statement.starts_with("new.example is live since 2"),
+        "{carried:?}"
+    );
+    assert!(fixture.routes().contains("- host: new.example") && fixture.pipelock().contains("new.example"));
+    assert_eq!(status(&fixture, &id), ProposalStatus::Applied);
+    let story = [
+        "proposed",
+        "decided approved",
+        "applying",
+        "acknowledged pipelock",
+        "acknowledged egress",
+        "outcome applied",
+    ];
+    assert_eq!(fixture.audited(), story);
+}
+
+#[test]
+fn a_bottle_without_a_seat_says_so_in_the_audit() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    approve(&fixture, &id).unwrap();
+    assert!(fixture.audited().contains(&"no_guard pipelock".to_owned()));
+}
+
+#[test]
+fn when_the_seat_refuses_egress_is_left_as_it_was() {
+    let fixture = Fixture::with_seat();
+    let _guards = [
+        fixture.guard(Guard::Egress, None),
+        fixture.guard(Guard::Pipelock, Some("new.example")),
+    ];
+    let before = (fixture.routes(), fixture.pipelock());
+    let id = fixture.propose_host("new.example");
+    let carried = approve(&fixture, &id).unwrap();
+    assert_eq!(carried.state.state, Application::Failed);
+    for told in [
+        "pipelock refuses it: it will not have that",
+        "pipelock has in force what it had before",
+    ] {
+        assert!(carried.told.contains(told), "{}", carried.told);
+    }
+    let statement = &carried.state.statement;
+    assert!(
+        !statement.contains("pipelock"),
+        "the agent is told too much: {statement}"
+    );
+    assert_eq!((fixture.routes(), fixture.pipelock()), before);
+    let audited = fixture.audited();
+    assert_eq!(audited.last().unwrap(), "outcome failed");
+    assert!(!audited.contains(&"acknowledged egress".to_owned()));
+}
+
+#[test]
+fn when_egress_refuses_both_guards_go_back() {
+    let fixture = Fixture::with_seat();
+    let _guards = [
+        fixture.guard(Guard::Egress, Some("new.example")),
+        fixture.guard(Guard::Pipelock, None),
+    ];
+    let before = (fixture.routes(), fixture.pipelock());
+    let id = fixture.propose_host("new.example");
+    let carried = approve(&fixture, &id).unwrap();
+    assert_eq!(carried.state.state, Application::Failed);
+    assert_eq!((fixture.routes(), fixture.pipelock()), before);
+    assert_eq!(status(&fixture, &id), ProposalStatus::Failed);
+}
+
+#[test]
+fn a_dead_guard_is_no_approval_and_what_it_reads_when_it_comes_up_is_the_old_policy() {
+    let mut fixture = Fixture::new();
+    fixture.target.patience = Duration::from_millis(50);
+    let before = fixture.routes();
+    let id = fixture.propose_host("new.example");
+    let carried = approve(&fixture, &id).unwrap();
+    assert_eq!(carried.state.state, Application::Failed);
+    assert!(carried.told.contains("does not answer"), "{}", carried.told);
+    assert_eq!(fixture.routes(), before);
+    assert_eq!(fixture.audited().last().unwrap(), "outcome failed");
+}
+
+#[test]
+fn of_operators_at_once_one_decides() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    let considered = fixture.consider(&id, Lasts::default());
+    let yes = || {
+        wait(decide::approve(
+            &context(&fixture.home).0,
+            &fixture.target,
+            &considered,
+        ))
+        .is_ok()
+    };
+    let no = || wait(decide::reject(&fixture.target, &considered.item, "no")).is_ok();
+    let won = std::thread::scope(|scope| {
+        let threads = [scope.spawn(yes), scope.spawn(no), scope.spawn(yes)];
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+    let audited = fixture.audited();
+    let decided = audited.iter().filter(|entry| entry.starts_with("decided"));
+    assert_eq!(decided.count(), 1, "{audited:?}");
+    let applied = fixture.routes().contains("new.example");
+    assert_eq!(applied, status(&fixture, &id) == ProposalStatus::Applied);
+}
+
+#[test]
+fn a_proposal_that_was_edited_or_torn_after_it_was_shown_is_not_decided() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    let considered = fixture.consider(&id, Lasts::default());
+    let refused = || wait(decide::approve(&fixture.context, &fixture.target, &considered)).unwrap_err();
+    fixture.propose_host("evil.example");
+    assert_eq!(refused().kind().exit_code(), 5);
+    assert!(refused().to_string().contains("changed after it was shown"));
+    fs_err::write(fixture.proposal_file(&id), "{\"schema_version\":1,").unwrap();
+    assert_eq!(refused().kind().exit_code(), 5);
+    assert_eq!(fixture.routes(), super::fixture::ROUTES);
+    assert_eq!(fixture.audited(), [""; 0]);
+}
+
+#[test]
+fn an_answer_to_another_hash_is_none_and_is_told() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    approve(&fixture, &id).unwrap();
+    fixture.propose_host("evil.example");
+    let queue = Queue::of_home(&fixture.home).unwrap();
+    assert!(queue.items.is_empty());
+    let told = queue.unreadable.join("\n");
+    assert!(told.contains("changed after it was answered"), "{told}");
+    wait(settle::all(&fixture.context, &fixture.home));
+    assert!(!fixture.routes().contains("evil"));
+}
+
+#[test]
+fn when_the_policy_changed_since_it_was_shown_nothing_is_decided() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    let considered = fixture.consider(&id, Lasts::default());
+    let path = fixture.target.state.egress_config().join("routes.yaml");
+    fs_err::write(
+        path,
+        super::fixture::ROUTES.replace("api.example", "other.example"),
+    )
+    .unwrap();
+    let refused = wait(decide::approve(&fixture.context, &fixture.target, &considered)).unwrap_err();
+    assert_eq!(refused.kind().exit_code(), 5);
+    assert_eq!(status(&fixture, &id), ProposalStatus::Pending);
+}
+
+#[test]
+fn what_was_taken_back_is_not_applied() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    let considered = fixture.consider(&id, Lasts::default());
+    fixture.withdraw(&id);
+    let refused = wait(decide::approve(&fixture.context, &fixture.target, &considered)).unwrap_err();
+    assert_eq!(refused.kind().exit_code(), 5);
+    assert_eq!(fixture.routes(), super::fixture::ROUTES);
+    assert_eq!(fixture.audited(), ["proposed", "withdrawn"]);
+}
+
+#[test]
+fn a_rejection_is_final_and_its_reason_cannot_act_on_a_terminal() {
+    let fixture = Fixture::new();
+    let id = fixture.propose_host("new.example");
+    wait(decide::reject(
+        &fixture.target,
+        &fixture.item(&id),
+        "not today\u{1b}[2J\u{202e}",
+    ))
+    .unwrap();
+    assert_eq!(status(&fixture, &id), ProposalStatus::Rejected);
+    assert_eq!(fixture.audited(), ["proposed", "decided rejected"]);
+    let again = decide::refuse_answered(&fixture.item(&id)).unwrap_err();
+    assert_eq!(again.kind().exit_code(), 3);
+    let audit = fs_err::read_to_string(fixture.home.audit(&slug())).unwrap();
+    assert!(!audit.contains('\u{202e}') && audit.contains("not today"));
+}
+
+#[test]
+fn a_permission_that_ends_is_a_grant_of_the_proposals_own_digits_and_can_be_revoked() {
+    let fixture = Fixture::with_seat();
+    let _guards = fixture.both_guards();
+    let id = fixture.propose_host("new.example");
+    let lasts = Lasts {
+        for_: Some(Duration::from_secs(3600)),
+        once: true,
+    };
+    let carried = approve_for(&fixture, &id, lasts).unwrap();
+    assert_eq!(carried.state.grant_id.unwrap().as_str(), "g-00000001");
+    assert!(fixture.routes().contains("grant_id: g-00000001") && fixture.routes().contains("once: true"));
+    assert_eq!(revoke(&fixture, "p-00000001").host.as_str(), "new.example");
+    assert!(!fixture.routes().contains("new.example") && !fixture.pipelock().contains("new.example"));
+    let story = [
+        "revoking",
+        "acknowledged pipelock",
+        "acknowledged egress",
+        "outcome applied",
+    ];
+    assert!(fixture.audited().ends_with(&story.map(str::to_owned)));
+}
+
+#[test]
+fn revoking_what_was_approved_for_good_takes_away_what_it_added_and_no_more() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let arguments = json!({"host": "api.example", "path_allowlist": ["/x/", "/y/"], "methods": ["POST"], "justification": "x"});
+    let id = fixture.propose(
+        "p-00000002",
+        json!({"tool": "egress-block", "arguments": arguments}),
+    );
+    approve(&fixture, &id).unwrap();
+    assert!(fixture.routes().contains("/y/") && fixture.routes().contains("POST"));
+    revoke(&fixture, id.as_str());
+    let expected = super::fixture::ROUTES.replace("generation: 1", "generation: 3");
+    assert_eq!(fixture.routes(), expected);
+}
+
+#[test]
+fn a_grant_that_the_guard_ended_is_audited_once_and_leaves_the_table_with_the_next_change() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    approve_for(&fixture, &id, ONCE).unwrap();
+    let end = json!({"at": "2026-11-21T00:00:01.000Z", "cause": "used"});
+    let record = json!({"grant_id": "g-00000001", "host": "new.example", "first_seen": "2026-11-21T00:00:00.000Z", "end": end});
+    let ledger = json!({"schema_version": 1, "grants": [record]}).to_string();
+    fs_err::write(fixture.target.state.egress_run().join("grants.json"), ledger).unwrap();
+    for _ in 0..2 {
+        wait(settle::all(&fixture.context, &fixture.home));
+    }
+    let audited = fixture.audited();
+    assert_eq!(audited.iter().filter(|entry| *entry == "grant_ended").count(), 1);
+    let arguments = json!({"host": "next.example", "justification": "x"});
+    let next = fixture.propose(
+        "p-00000009",
+        json!({"tool": "egress-block", "arguments": arguments}),
+    );
+    approve(&fixture, &next).unwrap();
+    assert!(fixture.routes().contains("next.example") && !fixture.routes().contains("new.example"));
+}
+
+#[test]
+fn a_host_is_let_in_at_the_seat_and_an_exemption_always_ends() {
+    let fixture = Fixture::with_seat();
+    let _guard = fixture.guard(Guard::Pipelock, None);
+    let arguments = json!({"host": "seat.example", "justification": "x"});
+    let host = fixture.propose(
+        "p-00000003",
+        json!({"tool": "pipelock-block", "arguments": arguments}),
+    );
+    approve(&fixture, &host).unwrap();
+    assert!(fixture.pipelock().contains("seat.example"));
+    let arguments = json!({"host": "seat.example", "rule": "aws-access-key-id", "justification": "x"});
+    let rule = fixture.propose(
+        "p-00000004",
+        json!({"tool": "pipelock-block", "arguments": arguments}),
+    );
+    approve(&fixture, &rule).unwrap();
+    let exemptions = super::seat::exemptions(&fixture.target).unwrap();
+    assert_eq!(exemptions[0].id.as_str(), "g-00000004");
+    assert!(exemptions[0].expires_at.is_some());
+    assert_eq!(revoke(&fixture, "g-00000004").host.as_str(), "seat.example");
+    assert_eq!(super::seat::exemptions(&fixture.target).unwrap(), []);
+}
+
+#[test]
+fn a_bottle_without_the_guard_refuses_by_name() {
+    let fixture = Fixture::new();
+    let arguments = json!({"host": "seat.example", "justification": "x"});
+    let id = fixture.propose(
+        "p-00000003",
+        json!({"tool": "pipelock-block", "arguments": arguments}),
+    );
+    let item = fixture.item(&id);
+    let refused = decide::consider(&fixture.context, &fixture.target, &item, None, Lasts::default());
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("dev-ab1cd has no pipelock"), "{refused}");
+}
+
+#[test]
+fn a_dockerfile_is_stored_and_the_answer_says_that_nothing_is_rebuilt_yet() {
+    let fixture = Fixture::new();
+    let arguments = json!({"dockerfile": "FROM debian:12\n", "justification": "jq"});
+    let id = fixture.propose(
+        "p-00000005",
+        json!({"tool": "capability-block", "arguments": arguments}),
+    );
+    let carried = approve(&fixture, &id).unwrap();
+    assert!(
+        carried
+            .state
+            .statement
+            .contains("not yet available in this version")
+    );
+    let stored = fs_err::read_to_string(fixture.target.state.approved_dockerfile()).unwrap();
+    assert_eq!(stored, "FROM debian:12\n");
+    assert!(fixture.target.state.preserve().is_file());
+}
+
+#[test]
+fn a_credential_that_nobody_has_is_a_failure_and_not_half_a_route() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let auth = json!({"scheme": "Bearer", "token_ref": "NO_SUCH_TOKEN"});
+    let arguments = json!({"host": "new.example", "auth": auth, "justification": "x"});
+    let id = fixture.propose(
+        "p-00000006",
+        json!({"tool": "egress-block", "arguments": arguments}),
+    );
+    let carried = approve(&fixture, &id).unwrap();
+    assert_eq!(carried.state.state, Application::Failed);
+    assert!(carried.told.contains("NO_SUCH_TOKEN"), "{}", carried.told);
+    assert_eq!(fixture.routes(), super::fixture::ROUTES);
+}
+
+#[test]
+fn what_nobody_answered_when_the_session_ends_is_expired_and_audited() {
+    let fixture = Fixture::new();
+    let id = fixture.propose_host("new.example");
+    for _ in 0..2 {
+        settle::session_over(&fixture.home, &slug()).unwrap();
+    }
+    assert_eq!(status(&fixture, &id), ProposalStatus::Expired);
+    assert_eq!(fixture.audited(), ["proposed", "expired"]);
+    let late = decide::refuse_answered(&fixture.item(&id)).unwrap_err();
+    assert_eq!(late.kind().exit_code(), 4);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_policy_and_is_finished_later() {
+    for point in [
+        "written and synced",
+        "linked",
+        "renamed",
+        "folder synced",
+        "audit written",
+        "audit synced",
+    ] {
+        let fixture = Fixture::with_seat();
+        let _guards = fixture.both_guards();
+        let id = fixture.propose_host("new.example");
+        let considered = fixture.consider(&id, Lasts::default());
+        let approving = || wait(decide::approve(&fixture.context, &fixture.target, &considered));
+        let refused = injected::failing(point, approving);
+        assert_eq!(refused.unwrap_err().kind().exit_code(), 6, "{point}");
+        assert_eq!(fixture.routes(), super::fixture::ROUTES, "{point}");
+        settled(&fixture, &id, point);
+    }
+}
+
+/// After the next command: undecided, or applied exactly once, and everybody agrees on it.
+fn settled(fixture: &Fixture, id: &ProposalId, point: &str) {
+    wait(settle::all(&fixture.context, &fixture.home));
+    let item = fixture.item(id);
+    if item.response.is_none() {
+        assert_eq!(item.status, ProposalStatus::Pending, "{point}");
+        assert_eq!(fixture.routes(), super::fixture::ROUTES, "{point}");
+        approve(fixture, id).unwrap();
+    }
+    let messages = fixture.captured.messages();
+    assert_eq!(
+        status(fixture, id),
+        ProposalStatus::Applied,
+        "{point}: {messages}"
+    );
+    let routes = fixture.routes();
+    assert_eq!(routes.matches("- host: new.example").count(), 1, "{point}");
+    assert!(
+        routes.contains("generation: 2"),
+        "{point}: applied twice: {routes}"
+    );
+    assert_eq!(fixture.pipelock().matches("new.example").count(), 1, "{point}");
+    let audited = fixture.audited();
+    for once in ["proposed", "decided approved", "outcome applied"] {
+        let count = audited.iter().filter(|entry| *entry == once).count();
+        assert_eq!(count, 1, "{point}: {once}: {audited:?}");
+    }
+}
+
+/// The other process of the test below: approves, and is killed at the point that it was told.
+#[test]
+fn an_approval_that_is_killed() {
+    let Some(root) = std::env::var_os("BOTTLE_TEST_KILLED_HOME") else {
+        return;
+    };
+    let home = Home::at(root.into());
+    let (context, _) = context(&home);
+    let target = super::Target::of(&home, &slug()).unwrap();
+    let queue = Queue::of_home(&home).unwrap();
+    let item = queue.pending().next().unwrap();
+    let considered = decide::consider(&context, &target, item, None, Lasts::default()).unwrap();
+    wait(decide::approve(&context, &target, &considered)).unwrap();
+}
+
+#[test]
+fn killed_at_any_fsync_link_or_rename_nothing_is_lost_and_nothing_applied_twice() {
+    let mut at = 0;
+    loop {
+        at += 1;
+        let fixture = Fixture::with_seat();
+        let _guards = fixture.both_guards();
+        let id = fixture.propose_host("new.example");
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "apply::tests::an_approval_that_is_killed"])
+            .env("BOTTLE_TEST_KILLED_HOME", fixture.root())
+            .env(KILL_AT, at.to_string())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        settled(&fixture, &id, &format!("point {at}"));
+        if status.success() {
+            break;
+        }
+    }
+    // Answer 3, audit 2, state 3, a file of the seat 3, a file of egress 3, audit 2, state 3.
+    assert!(at > 19, "only {at} points were passed");
+}
+
+#[test]
+fn a_queue_file_that_is_no_proposal_is_told_and_the_others_are_read() {
+    let fixture = Fixture::new();
+    let good = fixture.propose_host("new.example");
+    let proposals = fixture.target.state.proposals();
+    let text = fs_err::read_to_string(fixture.proposal_file(&good)).unwrap();
+    let write = |name: &str, text: &str| fs_err::write(proposals.join(name), text).unwrap();
+    write("p-00000010.json", "not json\u{1b}[2J");
+    write("p-00000011.json", &text);
+    let other_ask = text.replace("p-00000001", "p-00000012");
+    write(
+        "p-00000012.json",
+        &other_ask.replace("new.example", "evil.example"),
+    );
+    write("p-00000013.json", &" ".repeat((1 << 20) + 1));
+    write("notes.txt", "x");
+    std::os::unix::fs::symlink("/etc/passwd", proposals.join("p-00000014.json")).unwrap();
+    nix::unistd::mkfifo(&proposals.join("p-00000015.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let queue = Queue::of_home(&fixture.home).unwrap();
+    assert_eq!(queue.items.len(), 1);
+    let told = queue.unreadable.join("\n");
+    for id in 10..=15 {
+        assert!(told.contains(&format!("p-000000{id}")), "{told}");
+    }
+    assert!(!told.contains('\u{1b}') && !told.contains("root:"), "{told}");
+}

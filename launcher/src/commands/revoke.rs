@@ -1,0 +1,146 @@
+//! `bottle revoke`
+
+use super::which::target;
+use crate::apply::revoke::{self, Revocation};
+use crate::apply::{Change, Target};
+use crate::ask;
+use crate::cli::Context;
+use crate::error::{Error, Result};
+use crate::lifecycle::folder;
+use crate::proposals::{settle, show};
+use clap::Args;
+use contract::audit::AuditEvent;
+
+/// Take back what was approved: a grant before its time, or what a proposal changed for good.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The bottle (may be left out), and the grant (g-…) or the proposal (p-…).
+    #[arg(num_args = 1..=2, required = true, value_names = ["SLUG", "ID"])]
+    pub what: Vec<String>,
+
+    /// Do not ask for a yes.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+impl Revoke {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let (slug, id) = match self.what.as_slice() {
+            [slug, id] => (Some(slug.as_str()), id.as_str()),
+            [id] => (None, id.as_str()),
+            _ => return Err(Error::usage("say which grant or proposal")),
+        };
+        let (target, revocation) = self.find(context, slug, id)?;
+        let shown = format!(
+            "bottle    {}\nrevokes   {} ({id})\nwould be enforced\n{}",
+            target.slug,
+            revocation.host,
+            show::escaped(revocation.change.diff().trim_end())
+        );
+        context.printer.message(&shown);
+        if !self.yes && !ask::confirm(&context.printer, "Revoke it?")? {
+            return Err(Error::rejected("nothing was revoked"));
+        }
+        let event = AuditEvent::Revoking {
+            host: revocation.host.clone(),
+            changes: revocation.change.changes(),
+        };
+        let again = || revoke::meant(&target, &context.environment, id);
+        let now = carry_out(context, &target, &revocation, event, again).await?;
+        context.printer.data(&now);
+        Ok(())
+    }
+
+    fn find(&self, context: &Context, slug: Option<&str>, id: &str) -> Result<(Target, Revocation)> {
+        let home = context.home()?;
+        let targets: Vec<Target> = match slug {
+            Some(slug) => vec![target(&home, Some(slug))?],
+            None => folder::slugs(&home)?
+                .iter()
+                .filter_map(|slug| Target::of(&home, slug).ok())
+                .collect(),
+        };
+        for target in targets {
+            if let Some(revocation) = revoke::meant(&target, &context.environment, id)? {
+                return Ok((target, revocation));
+            }
+        }
+        Err(Error::usage(format!(
+            "there is nothing to revoke of `{}`: it was never approved, or has ended",
+            contract::text::harmless(id)
+        ))
+        .hinted("`bottle routes show` shows the grants that hold"))
+    }
+}
+
+/// Does it under the bottle's lock, if it is still what was shown.
+async fn carry_out(
+    context: &Context,
+    target: &Target,
+    shown: &Revocation,
+    event: AuditEvent,
+    again: impl Fn() -> Result<Option<Revocation>>,
+) -> Result<String> {
+    let lock = target.lock().await?;
+    target.refuse_down()?;
+    settle::locked(context, target, &lock).await?;
+    let same = again()?.is_some_and(|now| now.change.enforces_the_same(&shown.change));
+    if !same {
+        return Err(changed(target));
+    }
+    revoke::carry_out(
+        target,
+        &shown.change,
+        event,
+        shown.proposal.as_ref(),
+        shown.grant.as_ref(),
+    )
+    .await
+}
+
+/// The policy is no longer what the operator was shown.
+pub(super) fn changed(target: &Target) -> Error {
+    Error::not_applied(format!(
+        "the policy of {} has changed since it was shown, so nothing was done",
+        target.slug
+    ))
+    .hinted("do it again, and look at what has changed")
+}
+
+/// An edit of the operator's own: shown, confirmed, done under the bottle's lock if nothing has changed since, audited.
+pub(super) async fn apply_edit(
+    context: &Context,
+    target: &Target,
+    yes: bool,
+    shown: &Change,
+    again: impl Fn() -> Result<Change>,
+) -> Result<()> {
+    if shown.is_nothing() {
+        context.printer.message("nothing would change");
+        return Ok(());
+    }
+    for note in &shown.notes {
+        context.printer.warning(note);
+    }
+    context.printer.message(&format!(
+        "bottle    {}\nwould be enforced\n{}",
+        target.slug,
+        show::escaped(shown.diff().trim_end())
+    ));
+    if !yes && !ask::confirm(&context.printer, "Apply it?")? {
+        return Err(Error::rejected("nothing was changed"));
+    }
+    let lock = target.lock().await?;
+    target.refuse_down()?;
+    settle::locked(context, target, &lock).await?;
+    if !again()?.enforces_the_same(shown) {
+        return Err(changed(target));
+    }
+    let event = AuditEvent::Editing {
+        changes: shown.changes(),
+    };
+    let now = revoke::carry_out(target, shown, event, None, None).await?;
+    context.printer.data(&now);
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! The operator's loop on a bottle that consists of files: what is shown, what is asked, and how each command ends.
+
+use super::Bottle;
+use contract::place::{config, run};
+use contract::{Applied, Ask, Proposal, SCHEMA_VERSION, Sha256Hex, Timestamp};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const ROUTES: &str = "schema_version: 1\ngeneration: 1\nroutes:\n- host: api.example\n";
+const METADATA: &str = r#"{"schema_version":1,"agent_name":"dev","bottle":"box","copy_cwd":false,"started_at":"2026-11-21T00:00:00.000Z","compose_project":"claude-bottle-dev-ab1cd","launch_nonce":"n-0011"}"#;
+
+/// A bottle with egress and supervise.
+fn bottle() -> Bottle {
+    let bottle = Bottle::new()
+        .write("state/dev-ab1cd/metadata.json", METADATA)
+        .write("state/dev-ab1cd/.lock", "")
+        .write("state/dev-ab1cd/.ready", "")
+        .write("state/dev-ab1cd/egress/config/routes.yaml", ROUTES);
+    for folder in ["egress/run", "supervise/proposals", "supervise/responses"] {
+        fs_err::create_dir_all(state(&bottle).join(folder)).unwrap();
+    }
+    bottle
+}
+
+fn state(bottle: &Bottle) -> PathBuf {
+    bottle.home().join("state/dev-ab1cd")
+}
+
+fn propose(bottle: &Bottle, id: &str, host: &str) {
+    let arguments = serde_json::json!({"host": host, "path_allowlist": ["/simple/"], "methods": ["GET"], "justification": "I need it\u{1b}[2J\nproposal  p-fake"});
+    let ask: Ask =
+        serde_json::from_value(serde_json::json!({"tool": "egress-block", "arguments": arguments})).unwrap();
+    let proposal = Proposal {
+        schema_version: SCHEMA_VERSION,
+        proposal_id: id.parse().unwrap(),
+        asked_at: Timestamp::from(std::time::SystemTime::now()),
+        dedup_key: ask.dedup_key(),
+        ask,
+        asked_by: None,
+    };
+    let path = state(bottle).join(format!("supervise/proposals/{id}.json"));
+    fs_err::write(path, serde_json::to_string(&proposal).unwrap()).unwrap();
+}
+
+/// An egress that acknowledges whatever it reads, until dropped.
+struct Egress(Arc<AtomicBool>, Option<std::thread::JoinHandle<()>>);
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let _ = self.1.take().unwrap().join();
+    }
+}
+
+fn egress(bottle: &Bottle) -> Egress {
+    let (stop, state) = (Arc::new(AtomicBool::new(false)), state(bottle));
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::spawn(move || {
+        let mut last = None;
+        while !stopped.load(Ordering::Relaxed) {
+            let hash = Sha256Hex::of(&fs_err::read(state.join("egress/config").join(config::ROUTES)).unwrap());
+            if last.as_ref() != Some(&hash) {
+                let applied = Applied {
+                    schema_version: SCHEMA_VERSION,
+                    file_sha256: hash.clone(),
+                    effective_sha256: hash.clone(),
+                    generation: 1,
+                    launch_nonce: "n-0011".parse().unwrap(),
+                    at: Timestamp::from_millis(0),
+                    error: None,
+                };
+                let folder = state.join("egress/run");
+                fs_err::write(folder.join(".new"), serde_json::to_string(&applied).unwrap()).unwrap();
+                fs_err::rename(folder.join(".new"), folder.join(run::APPLIED)).unwrap();
+                last = Some(hash);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    Egress(stop, Some(thread))
+}
+
+#[test]
+fn everything_to_decide_by_is_shown_and_the_agents_words_are_quoted() {
+    let bottle = bottle();
+    propose(&bottle, "p-00000001", "pypi.org");
+    let told = bottle.run(&["proposals", "p-00000001"]);
+    let told = young(&told);
+    insta::assert_snapshot!(told, @r"
+    exit 0
+    --- stdout
+    proposal  p-00000001  egress-block  0 s ago
+    bottle    dev-ab1cd
+    asks for  pypi.org GET /simple/
+    its words (untrusted: the agent wrote them)
+      | I need it\u{1b}[2J
+      | proposal  p-fake
+    mind      new_host: no bottle of yours has had pypi.org before
+              registry: pypi.org is a package registry: what is installed from there runs in the bottle
+    note      this bottle has no pipelock; nothing changes there
+    would be enforced
+    --- routes.yaml (in force)
+    +++ routes.yaml (to be)
+    @@ -1,4 +1,9 @@
+     schema_version: 1
+    -generation: 1
+    +generation: 2
+     routes:
+     - host: api.example
+    +- host: pypi.org
+    +  path_allowlist:
+    +  - /simple/
+    +  methods:
+    +  - GET
+    --- stderr
+    ");
+}
+
+/// The age may be a second more.
+fn young(told: &str) -> String {
+    told.replace(" 1 s ago", " 0 s ago").replace(" 2 s ago", " 0 s ago")
+}
+
+#[test]
+fn without_a_terminal_a_yes_is_needed_and_nothing_is_decided_without_it() {
+    let bottle = bottle();
+    propose(&bottle, "p-00000001", "pypi.org");
+    let told = bottle.run(&["approve"]);
+    assert!(told.starts_with("exit 2\n") && told.contains("--yes"), "{told}");
+    assert_eq!(
+        fs_err::read_dir(state(&bottle).join("supervise/responses")).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn of_several_pending_ones_none_is_taken_for_meant() {
+    let bottle = bottle();
+    propose(&bottle, "p-00000001", "pypi.org");
+    propose(&bottle, "p-00000002", "docs.example");
+    for command in [&["approve", "--yes"][..], &["reject", "--reason", "no"]] {
+        let told = bottle.run(command);
+        assert!(told.starts_with("exit 2\n"), "{told}");
+        assert!(told.contains("p-00000001") && told.contains("p-00000002"), "{told}");
+    }
+}
+
+#[test]
+fn the_only_pending_one_is_approved_enforced_listed_audited_and_revoked() {
+    let bottle = bottle();
+    let _egress = egress(&bottle);
+    propose(&bottle, "p-00000001", "pypi.org");
+    let told = bottle.run(&["approve", "--yes", "--for", "2h"]);
+    assert!(told.starts_with("exit 0\n--- stdout\npypi.org is live until "), "{told}");
+    assert!(told.contains("bottle revoke g-00000001"), "{told}");
+    let routes = bottle.run(&["routes", "show"]);
+    assert!(routes.contains("pypi.org") && routes.contains("g-00000001"), "{routes}");
+    assert!(bottle.run(&["approve", "p-00000001", "--yes"]).starts_with("exit 1\n"));
+    let revoked = bottle.run(&["revoke", "p-00000001", "--yes"]);
+    assert!(revoked.starts_with("exit 0\n"), "{revoked}");
+    assert!(!bottle.run(&["routes", "show", "--json"]).contains("pypi.org"));
+    let of_it = bottle.run(&["audit", "--of", "g-00000001"]);
+    assert!(of_it.contains("approved until") && of_it.contains("revoking pypi.org"), "{of_it}");
+    let verified = bottle.run(&["audit", "--verify"]);
+    assert!(verified.starts_with("exit 0\n") && verified.contains("whole"), "{verified}");
+    let log = bottle.home().join("audit/dev-ab1cd.jsonl");
+    fs_err::write(&log, fs_err::read_to_string(&log).unwrap().replace("pypi.org", "good.org")).unwrap();
+    let verified = bottle.run(&["audit", "--verify"]);
+    assert!(verified.starts_with("exit 1\n") && verified.contains("NOT WHOLE"), "{verified}");
+}
+
+#[test]
+fn a_rejected_proposal_is_told_by_its_exit_code() {
+    let bottle = bottle();
+    propose(&bottle, "p-00000001", "pypi.org");
+    let told = bottle.run(&["reject", "--reason", "use the mirror"]);
+    assert!(told.starts_with("exit 0\n--- stdout\np-00000001 is rejected\n"), "{told}");
+    assert!(bottle.run(&["approve", "p-00000001", "--yes"]).starts_with("exit 3\n"));
+    assert!(bottle.run(&["proposals"]).contains("nobody asks for anything"));
+    assert!(bottle.run(&["proposals", "--all"]).contains("rejected"));
+}
+
+#[test]
+fn an_edit_is_what_is_approved() {
+    let bottle = bottle().write("edit", "#!/bin/sh\nexec sed -i s/pypi.org/docs.example/ \"$1\"\n");
+    let editor = bottle.home().join("edit");
+    std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let bottle = bottle
+        .set("PATH", "/usr/bin:/bin")
+        .set("EDITOR", editor.to_str().unwrap());
+    let _egress = egress(&bottle);
+    propose(&bottle, "p-00000001", "pypi.org");
+    let told = bottle.run(&["approve", "--edit", "--yes", "--json"]);
+    assert!(told.contains("\"state\": \"modified\"") && told.contains("edited to docs.example"), "{told}");
+    assert!(!bottle.run(&["routes", "show"]).contains("pypi.org"));
+}
+
+#[test]
+fn live_routes_are_edited_checked_and_applied() {
+    let bottle = bottle().write("edit", "#!/bin/sh\nexec sed -i s/api.example/new.example/ \"$1\"\n");
+    let editor = bottle.home().join("edit");
+    std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let bottle = bottle.set("PATH", "/usr/bin:/bin");
+    let bottle = bottle.set("EDITOR", editor.to_str().unwrap());
+    let _egress = egress(&bottle);
+    let told = bottle.run(&["routes", "edit", "--yes"]);
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    assert!(bottle.run(&["routes", "show"]).contains("new.example"));
+    assert!(bottle.run(&["audit"]).contains("editing: routes.yaml"));
+    fs_err::write(&editor, "#!/bin/sh\necho 'routes: all' > \"$1\"\n").unwrap();
+    let told = bottle.run(&["routes", "edit", "--yes"]);
+    assert!(told.starts_with("exit 2\n"), "{told}");
+    assert!(bottle.run(&["routes", "show"]).contains("new.example"));
+}
+
+#[test]
+fn an_edit_on_a_bottle_without_that_guard_is_refused_by_name() {
+    let bottle = bottle();
+    fs_err::remove_dir_all(state(&bottle).join("egress")).unwrap();
+    for (command, guard) in [("routes", "egress"), ("pipelock", "pipelock")] {
+        let told = bottle.run(&[command, "edit"]);
+        assert!(told.starts_with("exit 1\n"), "{told}");
+        assert!(told.contains(&format!("dev-ab1cd has no {guard}")), "{told}");
+    }
+}
+
+#[test]
+fn the_watch_runs_the_operators_command_with_the_facts_in_its_environment() {
+    let bottle = bottle();
+    let seen = bottle.home().join("seen");
+    let config = format!(
+        "notify: [/bin/sh, -c, 'printf \"%s %s\" \"$BOTTLE_PROPOSAL_ID\" \"$BOTTLE_ASKED\" > {0}.new && mv {0}.new {0}']\n",
+        seen.display()
+    );
+    let bottle = bottle.write("config.yaml", &config).set("PATH", "/usr/bin:/bin");
+    propose(&bottle, "p-00000001", "pypi.org");
+    let mut watching = bottle
+        .command(&["proposals", "--watch"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !seen.exists() {
+        assert!(watching.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    assert_eq!(fs_err::read_to_string(seen).unwrap(), "p-00000001 pypi.org GET /simple/");
+}
