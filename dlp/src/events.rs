@@ -145,6 +145,7 @@ fn why_failed(ended: &Ended, cut_for: Option<DenialReason>) -> Option<DenialReas
         Ended::ResponseDenied { .. } | Ended::ResponseCut { .. } => {
             Some(cut_for.unwrap_or(DenialReason::ResponseSuspicious))
         }
+        Ended::Withdrawn { .. } => Some(cut_for.unwrap_or(DenialReason::HostNotAllowed)),
         Ended::Refused(reason) => Some(denial_reason(*reason)),
         Ended::UpstreamBroke => Some(DenialReason::UpstreamUnreachable),
         Ended::Idle => Some(DenialReason::TimedOut),
@@ -164,7 +165,9 @@ pub fn denial_reason(reason: Reason) -> DenialReason {
         | Reason::AmbiguousFraming
         | Reason::BadWebsocket
         | Reason::RequestBodyBroke => DenialReason::MalformedRequest,
-        Reason::HeadTooLarge | Reason::TooManyConnections => DenialReason::LimitReached,
+        Reason::HeadTooLarge | Reason::TooManyConnections | Reason::TooManyUpstreams => {
+            DenialReason::LimitReached
+        }
         Reason::HeadTimeout
         | Reason::RequestBodyTimeout
         | Reason::UpstreamConnectTimeout

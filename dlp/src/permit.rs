@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use ::guard::event_log::{EventLog, Place as LogPlace};
 use ::guard::held::Budget;
+use arc_swap::ArcSwap;
 use contract::denial::DENIED_BY_HEADER;
 use contract::{DenialReason, HostName};
 use http::{HeaderMap, StatusCode};
@@ -18,6 +19,7 @@ use crate::body::{Kind, RequestBody};
 use crate::events::Draft;
 use crate::examiner::Examiner;
 use crate::messages::Messages;
+use crate::policy::CompiledPolicy;
 use crate::redact;
 use crate::refused::{Refused, Telling};
 use crate::response::{self, ResponseBody};
@@ -29,8 +31,22 @@ pub struct Admitted {
     kind: Kind,
     length: BodyLength,
     is_head: bool,
+    /// The tunnel is not looked into.
+    passes_through: bool,
+    /// What is in force by now.
+    live: Arc<ArcSwap<CompiledPolicy>>,
     budget: Budget,
     event: Option<(EventLog, LogPlace, Draft)>,
+}
+
+/// What is known of a request or tunnel when the policy has allowed it.
+pub struct Allowed {
+    /// What looks at it.
+    pub examiner: Examiner,
+    /// What its body is said to be.
+    pub kind: Kind,
+    /// What makes its refusals.
+    pub verdicts: Verdicts,
 }
 
 /// Makes the refusals of this request's inspectors, and remembers the first for the event.
@@ -45,22 +61,45 @@ pub struct Verdicts {
 // === impl Admitted ===
 
 impl Admitted {
-    /// For a request that policy allowed.
+    /// For a request that the policy allowed; `live` holds the policy that is in force later.
     pub fn new(
         head: &RequestHead,
-        examiner: Examiner,
-        kind: Kind,
-        verdicts: Verdicts,
+        allowed: Allowed,
+        live: Arc<ArcSwap<CompiledPolicy>>,
         budget: Budget,
     ) -> Self {
         Self {
-            examiner,
-            verdicts,
-            kind,
             length: head.body,
             is_head: head.method == http::Method::HEAD,
+            passes_through: false,
+            ..Self::tunnel(allowed, live, budget)
+        }
+    }
+
+    /// For a tunnel that is not looked into.
+    pub fn tunnel(allowed: Allowed, live: Arc<ArcSwap<CompiledPolicy>>, budget: Budget) -> Self {
+        Self {
+            examiner: allowed.examiner,
+            verdicts: allowed.verdicts,
+            kind: allowed.kind,
+            length: BodyLength::None,
+            is_head: false,
+            passes_through: true,
+            live,
             budget,
             event: None,
+        }
+    }
+
+    /// Whether the policy that is in force now would let it through as the one before did.
+    fn stands(&self) -> Result<(), Denial> {
+        let live = self.live.load();
+        let host = self.examiner.host();
+        let as_before = live.seat().admits(host) && live.seat().passes_through(host) == self.passes_through;
+        if as_before {
+            Ok(())
+        } else {
+            Err(self.verdicts.denial(&Refused::Host))
         }
     }
 
@@ -88,6 +127,14 @@ impl Permit for Admitted {
             &self.budget,
         );
         Some(Box::new(inspector))
+    }
+
+    fn still_admitted(&mut self, _headers: &HeaderMap) -> Result<(), Denial> {
+        self.stands()
+    }
+
+    fn still_stands(&mut self) -> Result<(), Denial> {
+        self.stands()
     }
 
     fn response(

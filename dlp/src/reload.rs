@@ -11,6 +11,7 @@ use ::guard::file::Seen;
 use ::guard::look::Look;
 use arc_swap::ArcSwap;
 use contract::Sha256Hex;
+use mitm::Changes;
 use pipelock_config::place;
 
 use crate::config::{self, ConfigError, SeatFiles};
@@ -22,6 +23,8 @@ pub struct Reloader {
     directory: PathBuf,
     parts: Arc<Parts>,
     policy: Arc<ArcSwap<CompiledPolicy>>,
+    /// Where it is announced that requests under way may not be admitted any more.
+    changes: Changes,
     ack: AckWriter,
     seen: [Seen; 2],
     dlp_was_there: bool,
@@ -67,11 +70,13 @@ pub fn in_force(policy: &CompiledPolicy) -> InForce {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Keeps `policy`, which was made of files with the hash `last_read`, up to date with `directory`.
+    /// Keeps `policy`, which was made of files with the hash `last_read`, up to date with `directory`, and announces
+    /// each change.
     pub fn new(
         directory: PathBuf,
         parts: Arc<Parts>,
         policy: Arc<ArcSwap<CompiledPolicy>>,
+        changes: Changes,
         ack: AckWriter,
         last_read: Sha256Hex,
     ) -> Self {
@@ -79,6 +84,7 @@ impl Reloader {
             directory,
             parts,
             policy,
+            changes,
             ack,
             seen: Default::default(),
             dlp_was_there: false,
@@ -106,6 +112,7 @@ impl Reloader {
     fn apply(&self, files: SeatFiles) -> Result<(), NotApplied> {
         let policy = compile(files.said, &self.parts)?;
         self.policy.store(Arc::new(policy));
+        self.changes.announce();
         Ok(())
     }
 

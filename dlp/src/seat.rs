@@ -22,7 +22,7 @@ use crate::events::{self, Draft};
 use crate::examiner::Examiner;
 use crate::head;
 use crate::health;
-use crate::permit::{Admitted, Verdicts};
+use crate::permit::{Admitted, Allowed, Verdicts};
 use crate::policy::{CompiledPolicy, Parts};
 use crate::redact;
 use crate::refused::Refused;
@@ -57,6 +57,14 @@ impl SeatGuard {
             log,
             budget: Budget::new(HELD_IN_ALL),
             supervise,
+        }
+    }
+
+    fn allowed(&self, examiner: Examiner, kind: Kind) -> Allowed {
+        Allowed {
+            verdicts: Verdicts::new(&examiner, self.supervise),
+            examiner,
+            kind,
         }
     }
 
@@ -109,7 +117,11 @@ impl Policy for SeatGuard {
         let examiner = Examiner::new(policy.clone(), &host);
         let judged = judge_authority(&examiner, request.authority, true).and_then(|()| head::host(&examiner));
         let Err(refused) = judged else {
-            return Ok(ConnectPlan::Intercept { http2: true });
+            return Ok(if policy.seat().passes_through(&host) {
+                ConnectPlan::Passthrough
+            } else {
+                ConnectPlan::Intercept { http2: true }
+            });
         };
         let denial = Verdicts::new(&examiner, self.supervise).denial(&refused);
         let received = std::time::Instant::now();
@@ -119,6 +131,44 @@ impl Policy for SeatGuard {
             .answered(Some(refused.reason()), &denial.told_agent);
         self.log.write_or_count(event);
         Err(denial)
+    }
+
+    async fn admit_tunnel(&self, request: &ConnectRequest<'_>) -> Result<Forward<Admitted>, Denial> {
+        let received = std::time::Instant::now();
+        let host = request.authority.host.to_string();
+        let Some(place) = self.log.reserve().await else {
+            self.log.count_lost();
+            let examiner = Examiner::new(self.policy.load_full(), &host);
+            return Err(Verdicts::new(&examiner, self.supervise).denial(&Refused::LogTooSlow));
+        };
+        // Only now: the hello and the place in the log may have taken seconds.
+        let policy = self.policy.load_full();
+        let examiner = Examiner::new(policy.clone(), &host);
+        let draft = Draft::new(&self.log, events::CONNECT, received, policy.generation()).with_target(
+            Some("CONNECT"),
+            Some(&host),
+            None,
+            &policy,
+        );
+        let judged = judge_authority(&examiner, request.authority, true).and_then(|()| head::host(&examiner));
+        let passes = judged.and_then(|()| match policy.seat().passes_through(&host) {
+            true => Ok(()),
+            false => Err(Refused::Host),
+        });
+        if let Err(refused) = passes {
+            let denial = Verdicts::new(&examiner, self.supervise).denial(&refused);
+            self.log
+                .write(place, draft.with_rule(refused.rule()).closed(refused.reason()));
+            return Err(denial);
+        }
+        let upstream = policy.upstream(&host, &self.parts.upstreams);
+        let allowed = self.allowed(examiner, Kind::default());
+        let permit = Admitted::tunnel(allowed, self.policy.clone(), self.budget.clone()).with_event(
+            self.log.clone(),
+            place,
+            draft,
+        );
+        Ok(Forward { permit, upstream })
     }
 
     async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<Admitted> {
@@ -143,9 +193,9 @@ impl Policy for SeatGuard {
             headers.insert(ACCEPT_ENCODING, UNDERSTOOD);
         }
         let upstream = policy.upstream(&host, &self.parts.upstreams);
-        let verdicts = Verdicts::new(&examiner, self.supervise);
         let draft = Draft::of_request(&self.log, head, &policy);
-        let permit = Admitted::new(head, examiner, kind, verdicts, self.budget.clone()).with_event(
+        let allowed = self.allowed(examiner, kind);
+        let permit = Admitted::new(head, allowed, self.policy.clone(), self.budget.clone()).with_event(
             self.log.clone(),
             place,
             draft,

@@ -82,10 +82,11 @@ impl Service {
         let ack = AckWriter::new(options.run, options.launch_nonce);
         ack.write(&files.sha256, &in_force(&policy.load()), None)
             .map_err(Failure::system("the acknowledgement"))?;
-        let reloader = Reloader::new(options.config, parts, policy, ack, files.sha256);
+        let proxy = Proxy::new(Arc::new(guard), authority, options.limits);
+        let reloader = Reloader::new(options.config, parts, policy, proxy.changes(), ack, files.sha256);
         Ok(Self {
             listener,
-            proxy: Proxy::new(Arc::new(guard), authority, options.limits),
+            proxy,
             hosts,
             reload: LookHandle::spawn(reloader).map_err(Failure::system("a thread for reloading"))?,
         })

@@ -29,7 +29,7 @@ pub const HELD_WHOLE: usize = 64 * 1024;
 const DECODED_WHOLE: usize = 1024 * 1024;
 
 /// What a body is said to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kind {
     /// Its codings, the outermost first.
     codings: Vec<Coding>,
@@ -39,13 +39,14 @@ pub struct Kind {
 }
 
 /// How a body's content is laid out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Form {
     Json,
     JsonLines,
     Urlencoded,
     /// With its boundary.
     Multipart(Vec<u8>),
+    #[default]
     Other,
 }
 
