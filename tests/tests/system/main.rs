@@ -22,6 +22,7 @@ mod every_file;
 mod fail_closed;
 mod isolation;
 mod neighbours;
+mod operator;
 mod secrets;
 mod sessions;
 
