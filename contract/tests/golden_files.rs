@@ -76,3 +76,8 @@ fn response() {
 fn apply_state() {
     holds::<contract::ApplyState>(include_str!("../golden/apply-state.json"));
 }
+
+#[test]
+fn audit_entry() {
+    holds::<contract::AuditEntry>(include_str!("../golden/audit-entry.json"));
+}

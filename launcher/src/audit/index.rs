@@ -61,12 +61,8 @@ impl Index {
                 self.open = Some(entry);
                 return;
             }
-            AuditEvent::Outcome { .. } => {
-                // A revocation carries its proposal, too, and is over with the first outcome after it.
-                if self.open.take().is_some() {
-                    return;
-                }
-            }
+            // A revocation carries its proposal, too, and is over with the first outcome after it.
+            AuditEvent::Outcome { .. } if self.open.take().is_some() => return,
             AuditEvent::GrantEnded { .. } => {
                 self.ended.extend(entry.grant_id.clone());
             }
@@ -86,15 +82,13 @@ impl Index {
             }
             AuditEvent::Withdrawn => drop(self.withdrawn.insert(id)),
             AuditEvent::Expired => drop(self.expired.insert(id)),
+            // The first one says what there was before.
             AuditEvent::Applying {
                 lasting: Some(lasting),
                 resumed,
                 ..
-            } => {
-                // The first one says what there was before.
-                if !resumed || !self.lasting.contains_key(&id) {
-                    self.lasting.insert(id, *lasting);
-                }
+            } if !resumed || !self.lasting.contains_key(&id) => {
+                self.lasting.insert(id, *lasting);
             }
             AuditEvent::Outcome { outcome, now } => drop(self.outcomes.insert(id, (outcome, now))),
             _ => {}

@@ -49,7 +49,8 @@ fn entries_are_counted_and_each_names_the_one_before_it() {
 
 #[test]
 fn an_edited_a_removed_and_a_moved_line_are_found_the_last_one_too() {
-    let tamper: [(&str, fn(&mut Vec<String>)); 6] = [
+    type Tamper = fn(&mut Vec<String>);
+    let tamper: [(&str, Tamper); 6] = [
         ("edited", |lines| {
             lines[1] = lines[1].replace("withdrawn", "expired")
         }),

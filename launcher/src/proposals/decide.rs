@@ -135,7 +135,7 @@ pub fn change_of(
     let grant_id = item.id().grant();
     match modified.as_ref().unwrap_or(&item.proposal.ask) {
         Ask::EgressBlock(asked) => {
-            let grant = (expires_at.is_some() || *once).then(|| Grant {
+            let grant = (expires_at.is_some() || *once).then_some(Grant {
                 grant_id,
                 expires_at: *expires_at,
                 once: *once,

@@ -60,7 +60,8 @@ fn egress(bottle: &Bottle) -> Egress {
     let thread = std::thread::spawn(move || {
         let mut last = None;
         while !stopped.load(Ordering::Relaxed) {
-            let hash = Sha256Hex::of(&fs_err::read(state.join("egress/config").join(config::ROUTES)).unwrap());
+            let hash =
+                Sha256Hex::of(&fs_err::read(state.join("egress/config").join(config::ROUTES)).unwrap());
             if last.as_ref() != Some(&hash) {
                 let applied = Applied {
                     schema_version: SCHEMA_VERSION,
@@ -120,7 +121,8 @@ fn everything_to_decide_by_is_shown_and_the_agents_words_are_quoted() {
 
 /// The age may be a second more.
 fn young(told: &str) -> String {
-    told.replace(" 1 s ago", " 0 s ago").replace(" 2 s ago", " 0 s ago")
+    told.replace(" 1 s ago", " 0 s ago")
+        .replace(" 2 s ago", " 0 s ago")
 }
 
 #[test]
@@ -130,7 +132,9 @@ fn without_a_terminal_a_yes_is_needed_and_nothing_is_decided_without_it() {
     let told = bottle.run(&["approve"]);
     assert!(told.starts_with("exit 2\n") && told.contains("--yes"), "{told}");
     assert_eq!(
-        fs_err::read_dir(state(&bottle).join("supervise/responses")).unwrap().count(),
+        fs_err::read_dir(state(&bottle).join("supervise/responses"))
+            .unwrap()
+            .count(),
         0
     );
 }
@@ -143,7 +147,10 @@ fn of_several_pending_ones_none_is_taken_for_meant() {
     for command in [&["approve", "--yes"][..], &["reject", "--reason", "no"]] {
         let told = bottle.run(command);
         assert!(told.starts_with("exit 2\n"), "{told}");
-        assert!(told.contains("p-00000001") && told.contains("p-00000002"), "{told}");
+        assert!(
+            told.contains("p-00000001") && told.contains("p-00000002"),
+            "{told}"
+        );
     }
 }
 
@@ -153,22 +160,47 @@ fn the_only_pending_one_is_approved_enforced_listed_audited_and_revoked() {
     let _egress = egress(&bottle);
     propose(&bottle, "p-00000001", "pypi.org");
     let told = bottle.run(&["approve", "--yes", "--for", "2h"]);
-    assert!(told.starts_with("exit 0\n--- stdout\npypi.org is live until "), "{told}");
+    assert!(
+        told.starts_with("exit 0\n--- stdout\npypi.org is live until "),
+        "{told}"
+    );
     assert!(told.contains("bottle revoke g-00000001"), "{told}");
     let routes = bottle.run(&["routes", "show"]);
-    assert!(routes.contains("pypi.org") && routes.contains("g-00000001"), "{routes}");
-    assert!(bottle.run(&["approve", "p-00000001", "--yes"]).starts_with("exit 1\n"));
+    assert!(
+        routes.contains("pypi.org") && routes.contains("g-00000001"),
+        "{routes}"
+    );
+    assert!(
+        bottle
+            .run(&["approve", "p-00000001", "--yes"])
+            .starts_with("exit 1\n")
+    );
     let revoked = bottle.run(&["revoke", "p-00000001", "--yes"]);
     assert!(revoked.starts_with("exit 0\n"), "{revoked}");
     assert!(!bottle.run(&["routes", "show", "--json"]).contains("pypi.org"));
     let of_it = bottle.run(&["audit", "--of", "g-00000001"]);
-    assert!(of_it.contains("approved until") && of_it.contains("revoking pypi.org"), "{of_it}");
+    assert!(
+        of_it.contains("approved until") && of_it.contains("revoking pypi.org"),
+        "{of_it}"
+    );
     let verified = bottle.run(&["audit", "--verify"]);
-    assert!(verified.starts_with("exit 0\n") && verified.contains("whole"), "{verified}");
+    assert!(
+        verified.starts_with("exit 0\n") && verified.contains("whole"),
+        "{verified}"
+    );
     let log = bottle.home().join("audit/dev-ab1cd.jsonl");
-    fs_err::write(&log, fs_err::read_to_string(&log).unwrap().replace("pypi.org", "good.org")).unwrap();
+    fs_err::write(
+        &log,
+        fs_err::read_to_string(&log)
+            .unwrap()
+            .replace("pypi.org", "good.org"),
+    )
+    .unwrap();
     let verified = bottle.run(&["audit", "--verify"]);
-    assert!(verified.starts_with("exit 1\n") && verified.contains("NOT WHOLE"), "{verified}");
+    assert!(
+        verified.starts_with("exit 1\n") && verified.contains("NOT WHOLE"),
+        "{verified}"
+    );
 }
 
 #[test]
@@ -176,8 +208,15 @@ fn a_rejected_proposal_is_told_by_its_exit_code() {
     let bottle = bottle();
     propose(&bottle, "p-00000001", "pypi.org");
     let told = bottle.run(&["reject", "--reason", "use the mirror"]);
-    assert!(told.starts_with("exit 0\n--- stdout\np-00000001 is rejected\n"), "{told}");
-    assert!(bottle.run(&["approve", "p-00000001", "--yes"]).starts_with("exit 3\n"));
+    assert!(
+        told.starts_with("exit 0\n--- stdout\np-00000001 is rejected\n"),
+        "{told}"
+    );
+    assert!(
+        bottle
+            .run(&["approve", "p-00000001", "--yes"])
+            .starts_with("exit 3\n")
+    );
     assert!(bottle.run(&["proposals"]).contains("nobody asks for anything"));
     assert!(bottle.run(&["proposals", "--all"]).contains("rejected"));
 }
@@ -193,13 +232,19 @@ fn an_edit_is_what_is_approved() {
     let _egress = egress(&bottle);
     propose(&bottle, "p-00000001", "pypi.org");
     let told = bottle.run(&["approve", "--edit", "--yes", "--json"]);
-    assert!(told.contains("\"state\": \"modified\"") && told.contains("edited to docs.example"), "{told}");
+    assert!(
+        told.contains("\"state\": \"modified\"") && told.contains("edited to docs.example"),
+        "{told}"
+    );
     assert!(!bottle.run(&["routes", "show"]).contains("pypi.org"));
 }
 
 #[test]
 fn live_routes_are_edited_checked_and_applied() {
-    let bottle = bottle().write("edit", "#!/bin/sh\nexec sed -i s/api.example/new.example/ \"$1\"\n");
+    let bottle = bottle().write(
+        "edit",
+        "#!/bin/sh\nexec sed -i s/api.example/new.example/ \"$1\"\n",
+    );
     let editor = bottle.home().join("edit");
     std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let bottle = bottle.set("PATH", "/usr/bin:/bin");
@@ -248,5 +293,8 @@ fn the_watch_runs_the_operators_command_with_the_facts_in_its_environment() {
     }
     watching.kill().unwrap();
     watching.wait().unwrap();
-    assert_eq!(fs_err::read_to_string(seen).unwrap(), "p-00000001 pypi.org GET /simple/");
+    assert_eq!(
+        fs_err::read_to_string(seen).unwrap(),
+        "p-00000001 pypi.org GET /simple/"
+    );
 }
