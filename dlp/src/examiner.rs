@@ -8,8 +8,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use secrets::{BudgetExceeded, Finding};
 
+use crate::hidden;
 use crate::policy::CompiledPolicy;
-use crate::refused::{ENVIRONMENT_SECRET, Found, Place, Refused};
+use crate::refused::{ENVIRONMENT_SECRET, Found, Place, Refused, TOKEN_IN_HEXADECIMAL};
 
 /// Looks for one request.
 #[derive(Debug, Clone)]
@@ -79,7 +80,19 @@ impl Examiner {
         for finding in &findings {
             self.judge(finding, || place(finding.span.start))?;
         }
-        Ok(())
+        self.encoded_by(text, place)
+    }
+
+    /// Looks for tokens that were encoded to get past, in a whole text that was looked at otherwise.
+    pub fn encoded(&self, place: &Place, text: &[u8]) -> Result<(), Refused> {
+        self.encoded_by(text, |_| place.clone())
+    }
+
+    fn encoded_by(&self, text: &[u8], place: impl Fn(u64) -> Place) -> Result<(), Refused> {
+        match hidden::token(text) {
+            None => Ok(()),
+            Some(at) => self.judge_hidden(place(u64::try_from(at).unwrap_or(u64::MAX))),
+        }
     }
 
     /// Looks at pieces that were put together. `ends` are the offsets at which a piece ends: only what spans one of them
@@ -143,6 +156,19 @@ impl Examiner {
             what: "a value of the agent's environment".into(),
             place,
             decoded: if form == "raw" { String::new() } else { form },
+        };
+        self.settle(found, true)
+    }
+
+    fn judge_hidden(&self, place: Place) -> Result<(), Refused> {
+        if self.policy.is_exempt(TOKEN_IN_HEXADECIMAL, &self.host) {
+            return Ok(());
+        }
+        let found = Found {
+            rule: TOKEN_IN_HEXADECIMAL.into(),
+            what: "a random token that was written in hexadecimal".into(),
+            place,
+            decoded: "hex".to_owned(),
         };
         self.settle(found, true)
     }

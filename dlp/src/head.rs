@@ -9,18 +9,27 @@ use secrets::hostname;
 use crate::examiner::Examiner;
 use crate::refused::{Place, Refused};
 
+/// So many characters of a name that look like data are too many.
+const SUSPICIOUS_DATA: usize = 26;
+
 /// Judges the name of a host: does it carry data?
 pub fn host(examiner: &Examiner) -> Result<(), Refused> {
     let host = examiner.host();
     if !examiner.policy().judges_name(host) {
         return Ok(());
     }
-    if hostname::score(host).is_suspicious() && examiner.policy().blocks() {
+    if carries_data(host) && examiner.policy().blocks() {
         return Err(Refused::HostName);
     }
     examiner.whole(&Place::Host, host.as_bytes())?;
     let labels: Vec<&[u8]> = host.split('.').map(str::as_bytes).collect();
     put_together(examiner, &Place::Host, &labels)
+}
+
+/// Whether more of a name looks like data than an identifier that a cloud gives a host has (8 to 20 characters).
+pub fn carries_data(host: &str) -> bool {
+    let score = hostname::score(host);
+    score.is_suspicious() || score.data >= SUSPICIOUS_DATA
 }
 
 /// Looks at path and query.

@@ -98,9 +98,14 @@ const PHRASES: &[(u32, &str)] = &[
 /// Words of texts about attacks.
 const ABOUT: &str = r"\b(?:attack|attacker|attackers|injection|pattern|example|adversar\w+|malicious|defend\w*|detect\w*|vulnerab\w+|jailbreak\w*|technique|techniques)\b";
 
+/// How such texts tell what an attack does.
+const TOLD: &str =
+    r"\b(?:attempts?|tries|try|trying|tried|used|designed|meant|intended|aims?|seeks?|able|wants?) to \w+";
+
 struct Patterns {
     phrases: RegexSet,
     about: Option<Regex>,
+    told: Option<Regex>,
     quoted: Option<Regex>,
     base64: Option<Regex>,
 }
@@ -109,6 +114,7 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| Patterns {
     // A pattern that does not compile fails the tests below; it must not stop a seat.
     phrases: RegexSet::new(PHRASES.iter().map(|(_, pattern)| pattern)).unwrap_or_default(),
     about: Regex::new(ABOUT).ok(),
+    told: Regex::new(TOLD).ok(),
     quoted: Regex::new(
         "\"[^\"]{1,300}\"|`[^`]{1,300}`|\u{201c}[^\u{201d}]{1,300}\u{201d}|<code>.{1,300}?</code>",
     )
@@ -160,9 +166,10 @@ fn weight(text: &str) -> u32 {
         .map_or(0, |about| about.find_iter(&plain).take(2).count());
     let is_document = matches!(plain.trim_start().as_bytes().first(), Some(b'{' | b'['));
     let quoted = PATTERNS.quoted.as_ref().filter(|_| about >= 2 && !is_document);
-    let judged = match quoted {
-        Some(quoted) => quoted.replace_all(&plain, " "),
-        None => plain.as_str().into(),
+    let unquoted = quoted.map(|quoted| quoted.replace_all(&plain, " "));
+    let judged = match (&unquoted, &PATTERNS.told) {
+        (Some(unquoted), Some(told)) => told.replace_all(unquoted, " "),
+        _ => plain.as_str().into(),
     };
     let found = PATTERNS.phrases.matches(&judged);
     found
@@ -237,7 +244,12 @@ mod tests {
     #[test]
     fn every_pattern_compiles() {
         assert_eq!(PATTERNS.phrases.len(), PHRASES.len());
-        assert!(PATTERNS.about.is_some() && PATTERNS.quoted.is_some() && PATTERNS.base64.is_some());
+        assert!(
+            PATTERNS.about.is_some()
+                && PATTERNS.told.is_some()
+                && PATTERNS.quoted.is_some()
+                && PATTERNS.base64.is_some()
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod events;
 pub mod examiner;
 pub mod head;
 pub mod health;
+pub mod hidden;
 pub mod instructions;
 pub mod messages;
 pub mod permit;

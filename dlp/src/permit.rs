@@ -92,15 +92,11 @@ impl Admitted {
     }
 
     /// Whether the policy that is in force now would let it through as the one before did.
-    fn stands(&self) -> Result<(), Denial> {
+    fn stands(&self) -> Result<(), Refused> {
         let live = self.live.load();
         let host = self.examiner.host();
         let as_before = live.seat().admits(host) && live.seat().passes_through(host) == self.passes_through;
-        if as_before {
-            Ok(())
-        } else {
-            Err(self.verdicts.denial(&Refused::Host))
-        }
+        if as_before { Ok(()) } else { Err(Refused::Host) }
     }
 
     /// Adds the event that is written when the request is over, and its place.
@@ -130,11 +126,11 @@ impl Permit for Admitted {
     }
 
     fn still_admitted(&mut self, _headers: &HeaderMap) -> Result<(), Denial> {
-        self.stands()
+        self.stands().map_err(|refused| self.verdicts.denial(&refused))
     }
 
     fn still_stands(&mut self) -> Result<(), Denial> {
-        self.stands()
+        self.stands().map_err(|refused| self.verdicts.denial(&refused))
     }
 
     fn response(

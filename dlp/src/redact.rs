@@ -38,7 +38,7 @@ pub fn method(method: &str, policy: &CompiledPolicy) -> String {
 
 /// A host as it may be shown: a secret may stand in its labels.
 pub fn host(host: &str, policy: &CompiledPolicy) -> String {
-    if secrets::hostname::score(host).is_suspicious() || hides(host.as_bytes(), policy) {
+    if crate::head::carries_data(host) || hides(host.as_bytes(), policy) {
         redacted(host.len())
     } else {
         host.to_owned()

@@ -13,6 +13,8 @@ use http::StatusCode;
 pub const ENVIRONMENT_SECRET: &str = "environment-secret";
 /// The rule under which a host's name is found to carry data.
 pub const HOST_NAME_DATA: &str = "host-name-data";
+/// The rule under which a token is found that was written in hexadecimal.
+pub const TOKEN_IN_HEXADECIMAL: &str = "token-in-hexadecimal";
 /// The rule under which a response is found to instruct the agent.
 pub const PROMPT_INJECTION: &str = "prompt-injection";
 
@@ -61,6 +63,8 @@ pub struct Found {
 pub enum Refused {
     /// the target is an address, not a name
     IpLiteral,
+    /// the name means this machine, or anybody chooses its address
+    InsideName,
     /// a port other than the scheme's own
     Port(u16),
     /// the allowlist does not name the host, or the blocklist does
@@ -145,6 +149,7 @@ impl Refused {
     pub fn reason(&self) -> DenialReason {
         match self {
             Self::IpLiteral => DenialReason::IpLiteral,
+            Self::InsideName => DenialReason::AddressNotAllowed,
             Self::Port(_) => DenialReason::PortNotAllowed,
             Self::Host => DenialReason::HostNotAllowed,
             Self::HostName => DenialReason::HostNameSuspicious,
@@ -202,6 +207,10 @@ impl Refused {
     fn what(&self) -> String {
         match self {
             Self::IpLiteral => "an IP address cannot be reached, whatever the lists say".to_owned(),
+            Self::InsideName => {
+                "this name means the machine itself, or anybody chooses its address; it cannot be reached, whatever the lists say"
+                    .to_owned()
+            }
             Self::Port(port) => {
                 format!("port {port} is not allowed; CONNECT goes to 443 and plain HTTP to 80 only")
             }

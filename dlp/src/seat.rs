@@ -92,10 +92,43 @@ fn judge_authority(examiner: &Examiner, authority: &Authority, tunnel: bool) -> 
     if authority.port != if tunnel { 443 } else { 80 } {
         return Err(Refused::Port(authority.port));
     }
+    if names_inside(name.as_str()) {
+        return Err(Refused::InsideName);
+    }
     if !examiner.policy().seat().admits(name.as_str()) {
         return Err(Refused::Host);
     }
     Ok(())
+}
+
+/// Names that mean this machine or its cloud's metadata service, and names of which anybody chooses the address. What they
+/// resolve to is checked as well; a list that admits one by mistake does not open them.
+fn names_inside(name: &str) -> bool {
+    const INSIDE: [&str; 9] = [
+        "localhost",
+        "ip6-localhost",
+        "ip6-loopback",
+        "localhost.localdomain",
+        "metadata",
+        "instance-data",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data.ec2.internal",
+    ];
+    const UNDER: [&str; 8] = [
+        ".localhost",
+        ".nip.io",
+        ".sslip.io",
+        ".xip.io",
+        ".localtest.me",
+        ".lvh.me",
+        ".rbndr.us",
+        ".vcap.me",
+    ];
+    INSIDE.contains(&name)
+        || UNDER
+            .iter()
+            .any(|suffix| name.ends_with(suffix) || suffix.strip_prefix('.') == Some(name))
 }
 
 fn judge_head(examiner: &Examiner, head: &RequestHead, headers: &HeaderMap) -> Result<Kind, Refused> {

@@ -182,6 +182,7 @@ impl RequestBody {
         if self.kind.codings.is_empty() {
             text.push(body)?;
             text.finish()?;
+            self.examiner.encoded(&Place::Body, body)?;
             return pieces::put_together(&self.examiner, &self.kind.form, body);
         }
         let mut decoder = encoding::Decoder::new(self.kind.codings.clone());
@@ -194,6 +195,7 @@ impl RequestBody {
         decoder.finish()?;
         text.finish()?;
         if decoder.written() == decoded.len() as u64 {
+            self.examiner.encoded(&Place::Body, &decoded)?;
             pieces::put_together(&self.examiner, &self.kind.form, &decoded)?;
         }
         Ok(())

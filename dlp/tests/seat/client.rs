@@ -16,10 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer, as far as it came.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -34,24 +34,24 @@ impl Answer {
     }
 
     /// The refusal that it holds.
-    pub fn denial(&self) -> Denial {
+    pub(crate) fn denial(&self) -> Denial {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// A stream either way.
-pub trait Stream: Read + Write {}
+pub(crate) trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 /// Sends these bytes in absolute form and reads to the end.
-pub fn plain(socket: &Path, request: &[u8]) -> Answer {
+pub(crate) fn plain(socket: &Path, request: &[u8]) -> Answer {
     let mut stream = open(socket);
     stream.write_all(request).unwrap();
     finish(stream)
 }
 
 /// A tunnel to port 443 of a host with TLS inside, or the answer to CONNECT.
-pub fn tunnel(socket: &Path, authority: &str, host: &str) -> Result<Box<dyn Stream>, Answer> {
+pub(crate) fn tunnel(socket: &Path, authority: &str, host: &str) -> Result<Box<dyn Stream>, Answer> {
     let mut stream = open(socket);
     write!(stream, "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n").unwrap();
     let mut head = Vec::new();
@@ -83,7 +83,7 @@ pub fn tunnel(socket: &Path, authority: &str, host: &str) -> Result<Box<dyn Stre
 }
 
 /// Sends these bytes through a tunnel and reads to the end.
-pub fn tunnelled(socket: &Path, authority: &str, host: &str, request: &[u8]) -> Answer {
+pub(crate) fn tunnelled(socket: &Path, authority: &str, host: &str, request: &[u8]) -> Answer {
     match tunnel(socket, authority, host) {
         Err(answer) => answer,
         Ok(mut stream) => {
@@ -95,7 +95,7 @@ pub fn tunnelled(socket: &Path, authority: &str, host: &str, request: &[u8]) -> 
 }
 
 /// Reads to the end, however it comes.
-pub fn finish(mut stream: impl Read) -> Answer {
+pub(crate) fn finish(mut stream: impl Read) -> Answer {
     let mut answer = Vec::new();
     let mut piece = [0; 16 * 1024];
     while let Ok(read @ 1..) = stream.read(&mut piece) {
@@ -105,7 +105,13 @@ pub fn finish(mut stream: impl Read) -> Answer {
 }
 
 /// A request whose connection ends with its answer.
-pub fn request(method: &str, host: &str, target: &str, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn request(
+    method: &str,
+    host: &str,
+    target: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Vec<u8> {
     let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
@@ -118,7 +124,7 @@ pub fn request(method: &str, host: &str, target: &str, headers: &[(String, Strin
 }
 
 /// One frame as a client sends it.
-pub fn frame(opcode: u8, fin: bool, rsv1: bool, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(opcode: u8, fin: bool, rsv1: bool, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![u8::from(fin) << 7 | u8::from(rsv1) << 6 | opcode];
     match payload.len() {
         short @ 0..=125 => frame.push(0x80 | u8::try_from(short).unwrap()),

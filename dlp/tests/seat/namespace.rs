@@ -10,7 +10,7 @@ use std::process::Command;
 const MARK: &str = "SEAT_TEST_NAMESPACE";
 
 /// Runs `test` in a namespace in which these hosts are 127.0.0.1; `name` is the test's own path.
-pub fn inside(name: &str, hosts: &[String], test: impl FnOnce()) {
+pub(crate) fn inside(name: &str, hosts: &[String], test: impl FnOnce()) {
     if std::env::var_os(MARK).is_some() {
         return test();
     }

@@ -15,21 +15,21 @@ use pipelock_config::{
 use crate::upstream::authority;
 
 /// A value of the agent's environment.
-pub const ENVIRONMENT_SECRET: &str = "correct-horse-battery-staple";
+pub(crate) const ENVIRONMENT_SECRET: &str = "correct-horse-battery-staple";
 /// What a test waits for at most; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running seat.
-pub struct Seat {
+pub(crate) struct Seat {
     child: Child,
     directory: tempfile::TempDir,
     /// Whom it signs as, PEM.
-    pub authority: String,
+    pub(crate) authority: String,
     events: Receiver<String>,
 }
 
 /// A model that lets these hosts through, wherever on loopback they are.
-pub fn model(hosts: &[String]) -> Model {
+pub(crate) fn model(hosts: &[String]) -> Model {
     let mut model = Model {
         generation: 1,
         hosts: hosts.iter().filter_map(|host| host.parse().ok()).collect(),
@@ -54,7 +54,7 @@ pub fn model(hosts: &[String]) -> Model {
 }
 
 /// The credential that egress injects for a host.
-pub fn injected(model: &Model, host: &str, header: &str, value: &str) -> InjectedCredential {
+pub(crate) fn injected(model: &Model, host: &str, header: &str, value: &str) -> InjectedCredential {
     InjectedCredential {
         host: host.parse().unwrap(),
         header: header.parse().unwrap(),
@@ -62,7 +62,7 @@ pub fn injected(model: &Model, host: &str, header: &str, value: &str) -> Injecte
     }
 }
 
-pub fn exemption(rule: &str, host: &str) -> Exemption {
+pub(crate) fn exemption(rule: &str, host: &str) -> Exemption {
     Exemption {
         id: "g-0001".parse().unwrap(),
         rule: rule.to_owned(),
@@ -72,7 +72,7 @@ pub fn exemption(rule: &str, host: &str) -> Exemption {
 }
 
 /// Writes both files, the later one last, as a launcher does.
-pub fn write(directory: &Path, model: &Model) -> contract::Sha256Hex {
+pub(crate) fn write(directory: &Path, model: &Model) -> contract::Sha256Hex {
     let rendered = render(model, Engine::Builtin);
     let dlp = rendered.dlp_yaml.unwrap();
     for (name, text) in [(place::DLP, &dlp), (place::PIPELOCK, &rendered.pipelock_yaml)] {
@@ -84,7 +84,7 @@ pub fn write(directory: &Path, model: &Model) -> contract::Sha256Hex {
 }
 
 /// A directory as a launcher lays it out; gives the authority's certificate.
-pub fn lay_out(directory: &Path, model: &Model, upstream_authority: &str) -> String {
+pub(crate) fn lay_out(directory: &Path, model: &Model, upstream_authority: &str) -> String {
     let (certificate, key, _) = authority("seat of a test");
     for folder in ["config", "run"] {
         fs_err::create_dir(directory.join(folder)).unwrap();
@@ -97,7 +97,7 @@ pub fn lay_out(directory: &Path, model: &Model, upstream_authority: &str) -> Str
     certificate
 }
 
-pub fn command(directory: &Path) -> Command {
+pub(crate) fn command(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dlp"));
     command.env_clear().current_dir(directory);
     command
@@ -105,7 +105,7 @@ pub fn command(directory: &Path) -> Command {
 
 impl Seat {
     /// Starts one and waits until its door is open.
-    pub fn start(model: &Model, upstream_authority: &str) -> Self {
+    pub(crate) fn start(model: &Model, upstream_authority: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = lay_out(directory.path(), model, upstream_authority);
         let mut child = command(directory.path())
@@ -143,11 +143,11 @@ impl Seat {
         seat
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("door.sock")
     }
 
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
@@ -156,12 +156,12 @@ impl Seat {
     }
 
     /// What it has acknowledged.
-    pub fn applied(&self) -> Applied {
+    pub(crate) fn applied(&self) -> Applied {
         serde_json::from_slice(&fs_err::read(self.run().join("applied.json")).unwrap()).unwrap()
     }
 
     /// Puts another model into force.
-    pub fn apply(&self, model: &Model) {
+    pub(crate) fn apply(&self, model: &Model) {
         let sha256 = write(self.directory.path(), model);
         self.wait_until("the new files are acknowledged", || {
             self.applied().file_sha256 == sha256
@@ -170,12 +170,12 @@ impl Seat {
     }
 
     /// The next event.
-    pub fn event(&self) -> AccessEvent {
+    pub(crate) fn event(&self) -> AccessEvent {
         let line = self.events.recv_timeout(PATIENCE).expect("an access event");
         serde_json::from_str(&line).unwrap()
     }
 
-    pub fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
@@ -183,12 +183,12 @@ impl Seat {
         }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Stops it gently and gives its exit status.
-    pub fn stop(mut self) -> std::process::ExitStatus {
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         self.child.wait().unwrap()

@@ -14,9 +14,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
 /// A running upstream.
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Whom to trust there, PEM.
-    pub authority: String,
+    pub(crate) authority: String,
     /// What it answers: content type and body.
     answer: Arc<Mutex<Answer>>,
     seen: Receiver<Vec<u8>>,
@@ -24,13 +24,13 @@ pub struct Upstream {
 
 /// What is answered to a request.
 #[derive(Clone, Default)]
-pub struct Answer {
-    pub headers: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) headers: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A certificate authority: its certificate in PEM, and what signs.
-pub fn authority(name: &str) -> (String, String, Issuer<'static, KeyPair>) {
+pub(crate) fn authority(name: &str) -> (String, String, Issuer<'static, KeyPair>) {
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -43,7 +43,7 @@ pub fn authority(name: &str) -> (String, String, Issuer<'static, KeyPair>) {
 
 impl Upstream {
     /// Starts it; inside a namespace only.
-    pub fn start(hosts: &[String]) -> Self {
+    pub(crate) fn start(hosts: &[String]) -> Self {
         let (pem, _, issuer) = authority("upstream of a test");
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let leaf = CertificateParams::new(hosts.to_vec())
@@ -72,7 +72,7 @@ impl Upstream {
     }
 
     /// What it answers from now on.
-    pub fn answers(&self, headers: &str, body: &[u8]) {
+    pub(crate) fn answers(&self, headers: &str, body: &[u8]) {
         *self.answer.lock() = Answer {
             headers: headers.to_owned(),
             body: body.to_vec(),
@@ -80,14 +80,14 @@ impl Upstream {
     }
 
     /// Every request that was begun since this was asked last: its bytes, or a WebSocket's payload.
-    pub fn seen(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn seen(&self) -> Vec<Vec<u8>> {
         self.seen.try_iter().collect()
     }
 }
 
 impl Upstream {
     /// What the frames of a WebSocket held that were sent before its connection ended; nothing when none was opened.
-    pub fn wait_for_messages(&self) -> Vec<u8> {
+    pub(crate) fn wait_for_messages(&self) -> Vec<u8> {
         self.seen
             .recv_timeout(std::time::Duration::from_secs(5))
             .unwrap_or_default()
@@ -161,6 +161,9 @@ fn serve(mut stream: impl Read + Write, seen: &Sender<Vec<u8>>, answer: &Mutex<A
             return;
         }
         let _ = stream.flush();
+        if field("connection").as_deref() == Some("close") {
+            return;
+        }
     }
 }
 
