@@ -281,7 +281,7 @@ impl ServerHandler for Supervise {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools::all().into_iter().find(|tool| tool.name == name)
+        tools::named(name)
     }
 
     async fn call_tool(

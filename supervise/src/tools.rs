@@ -3,7 +3,7 @@
 //! The schemas are written by hand: they are what other programs rely on (a golden file holds them), and what a call may
 //! really say is decided by the types of `contract`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use contract::ask::{MAX_DOCKERFILE, MAX_JUSTIFICATION, MAX_LISTED, MAX_RULE};
 use contract::{Ask, ProposalStatus};
@@ -33,14 +33,25 @@ const RESULT: &str = "The result says what is true now: status `applied` (in for
 asked: read the statement), `rejected` (read the operator's reason; do not ask the same again), `failed` (approved, but it could not be put \
 in force), `expired` or `withdrawn` (nobody decided). Asking the same thing again while it is pending joins the pending request.";
 
-/// All four, in the order in which they are listed.
-pub fn all() -> Vec<Tool> {
-    vec![
+/// All four, in the order in which they are listed. Made once: between long-lived calls, what is made and dropped for each would leave
+/// holes in the heap.
+static ALL: LazyLock<[Tool; 4]> = LazyLock::new(|| {
+    [
         egress_block(),
         list_egress_routes(),
         pipelock_block(),
         capability_block(),
     ]
+});
+
+/// All four, in the order in which they are listed.
+pub fn all() -> Vec<Tool> {
+    ALL.to_vec()
+}
+
+/// The one with this name.
+pub fn named(name: &str) -> Option<Tool> {
+    ALL.iter().find(|tool| tool.name == name).cloned()
 }
 
 fn egress_block() -> Tool {

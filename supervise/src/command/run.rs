@@ -85,8 +85,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         .with_target(false)
         .with_ansi(false);
     tracing_subscriber::registry().with(lines).with(levels).init();
-    // Everything here waits; one thread does.
+    // Everything here waits; one thread does, and one more waits for the disk: writers take turns.
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
         .enable_all()
         .build()
         .map_err(Failure::system("the runtime"))?;
