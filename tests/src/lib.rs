@@ -11,6 +11,7 @@ pub mod docker;
 pub mod home;
 pub mod internet;
 pub mod listener;
+pub mod pipelock;
 pub mod prefix;
 pub mod rows;
 pub mod upstream;

@@ -60,6 +60,15 @@ enum What {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// Stand in for the real pipelock, as `run` of its image
+    Pipelock {
+        /// Its configuration
+        #[arg(short, long)]
+        config: PathBuf,
+        /// Where it listens
+        #[arg(short, long, default_value = "0.0.0.0:8888")]
+        listen: SocketAddr,
+    },
     /// Serve the fixture internet
     Upstream {
         /// TLS listener
@@ -118,6 +127,11 @@ fn main() -> ExitCode {
             block_on(bench::origin::serve(listen, &Files::at(&files))).map(|()| true)
         }
         What::BenchTunnel { listen } => block_on(bench::tunnel::serve(listen)).map(|()| true),
+        What::Pipelock { config, listen } => block_on(system_tests::pipelock::run(
+            &config,
+            mitm::ListenAddress::Tcp(listen),
+        ))
+        .map(|()| true),
         What::Upstream {
             https,
             http,

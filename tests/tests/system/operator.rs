@@ -62,9 +62,13 @@ impl Loop<'_> {
         let arguments = json!({"host": "closed.test.example", "justification": "once"});
         self.call("second", &arguments)?;
         let id = self.pending(1)?.remove(0);
-        self.call("third", &json!({"host": "closed.test.example", "justification": "and again"}))?;
+        self.call(
+            "third",
+            &json!({"host": "closed.test.example", "justification": "and again"}),
+        )?;
         ensure!(self.pending(1)? == [id.clone()], "asked twice gave two");
-        self.home.succeed(&["reject", &id, "--reason", "use the mirror"])?;
+        self.home
+            .succeed(&["reject", &id, "--reason", "use the mirror"])?;
         for call in ["second", "third"] {
             let answer = self.answer(call)?;
             ensure!(answer.contains("use the mirror"), "{answer}");
@@ -83,15 +87,21 @@ impl Loop<'_> {
         let statuses = [curl(self.bottle, url)?.0, curl(self.bottle, url)?.0];
         ensure!(statuses == ["200", "403"], "{statuses:?}");
         let grant = id.replacen("p-", "g-", 1);
-        let events = self.home.succeed(&["logs", self.bottle.slug(), "--guard", "egress"])?;
+        let events = self
+            .home
+            .succeed(&["logs", self.bottle.slug(), "--guard", "egress"])?;
         ensure!(events.contains(&grant), "no event carries {grant}: {events}");
-        let audit = self.home.succeed(&["audit", self.bottle.slug(), "--of", &grant])?;
+        let audit = self
+            .home
+            .succeed(&["audit", self.bottle.slug(), "--of", &grant])?;
         ensure!(audit.contains("api.test.example closed: used"), "{audit}");
         Ok(())
     }
 
     fn no_answer_from_inside(&self) -> anyhow::Result<()> {
-        let (found, _) = self.bottle.sh("find / -xdev -name '*.state.json' 2>/dev/null; ls /run/supervise 2>&1")?;
+        let (found, _) = self
+            .bottle
+            .sh("find / -xdev -name '*.state.json' 2>/dev/null; ls /run/supervise 2>&1")?;
         ensure!(!found.contains("p-"), "the agent sees answers: {found}");
         let mounts = system_tests::docker::docker([
             "inspect",
