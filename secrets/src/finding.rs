@@ -80,6 +80,11 @@ impl DecodePath {
         self.steps().count() > other.steps().count() && other.steps().all(|step| rest.any(|own| own == step))
     }
 
+    /// Whether the last thing undone was hexadecimal.
+    pub(crate) fn is_hexadecimal(&self) -> bool {
+        self.steps().last() == Some(Decoding::Hex)
+    }
+
     pub(crate) fn has_container(&self) -> bool {
         self.steps().any(|step| {
             matches!(

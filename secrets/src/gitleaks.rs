@@ -121,6 +121,7 @@ fn read_rule(entry: Entry) -> Result<Rule, String> {
         checksum: None,
         confidence: ByConfidence::Same(Confidence::High),
         at_runs: false,
+        at_hidden_runs: false,
         inside_words: true,
         examples: Vec::new(),
         counterexamples: Vec::new(),

@@ -5,6 +5,7 @@
 //! unlike words, and fills several labels. [`score`] says how much of a name looks like carried data.
 
 use crate::rarity;
+use crate::scan::radix::{Digits, Radix};
 
 /// How much of a host name looks like data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +16,8 @@ pub struct Score {
     pub labels: usize,
     /// characters of the longest label
     pub longest: usize,
+    /// characters of the longest label, or of all together, that decode to readable text
+    pub encoded: usize,
 }
 
 /// More than this in one name is suspicious: a random identifier of a host in a cloud has 8 to 20 characters.
@@ -24,6 +27,9 @@ const SUSPICIOUS_LABELS: usize = 3;
 const SUSPICIOUS_SUM: usize = 20;
 /// The longest label that DNS allows is 63; names that people choose stay below this.
 const SUSPICIOUS_LABEL: usize = 52;
+/// So many characters that decode to text are no chance: ten bytes or more, of which chance makes one in three
+/// readable.
+const SUSPICIOUS_ENCODED: usize = 20;
 /// Shorter labels cannot be judged.
 const SHORTEST: usize = 6;
 /// Between words and random characters; see [`rarity`].
@@ -41,7 +47,10 @@ pub fn score(host: &str) -> Score {
             score.labels += 1;
             score.data += label.len();
         }
+        score.encoded = score.encoded.max(readable(label));
     }
+    let joined: String = labels.iter().take(own).copied().collect();
+    score.encoded = score.encoded.max(readable(&joined));
     score
 }
 
@@ -50,6 +59,7 @@ impl Score {
     #[must_use]
     pub fn is_suspicious(self) -> bool {
         self.data >= SUSPICIOUS_DATA
+            || self.encoded >= SUSPICIOUS_ENCODED
             || (self.labels >= SUSPICIOUS_LABELS && self.data >= SUSPICIOUS_SUM)
             || (self.longest >= SUSPICIOUS_LABEL && self.data > 0)
             || self.labels >= 2 && self.data >= SUSPICIOUS_SUM
@@ -62,6 +72,26 @@ fn looks_like_data(label: &str) -> bool {
     let hexadecimal =
         squeezed.iter().all(u8::is_ascii_hexdigit) && digits > 0 && squeezed.len().is_multiple_of(2);
     squeezed.len() >= SHORTEST && (hexadecimal || rarity::bits_per_character(&squeezed) >= RANDOM_BITS)
+}
+
+/// The characters of `label` if it decodes to readable text, else 0. Names are told without regard to case, so a
+/// label in small letters is read as base32, too.
+fn readable(label: &str) -> usize {
+    let upper = label.to_ascii_uppercase();
+    let readings = [
+        (Radix::Base64, label),
+        (Radix::Hex, label),
+        (Radix::Base32, upper.as_str()),
+    ];
+    let reads = readings.iter().any(|(radix, text)| {
+        let mut decoded = Vec::new();
+        let whole = text.bytes().all(|byte| radix.has(byte));
+        if whole {
+            Digits::new(*radix).push(text.as_bytes(), &mut decoded);
+        }
+        decoded.len() >= 8 && decoded.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    });
+    if reads { label.len() } else { 0 }
 }
 
 #[cfg(test)]
@@ -79,6 +109,8 @@ mod tests {
             "a1b2c3d4.execute-api.us-east-1.amazonaws.com",
             "registry-1.docker.io",
             "localhost",
+            "internationalization-of-documentation.readthedocs.io",
+            "acme-frontend-production-deployment.pages.dev",
             "",
         ] {
             assert!(!score(host).is_suspicious(), "{host}: {:?}", score(host));
@@ -91,6 +123,8 @@ mod tests {
             "676870305f6162636465.66676869303132333435.evil.example",
             "q7zt0kxv2mb9rlwe4nycu6shj3pdaf8g.evil.example",
             "mzxw6ytboi2gk3tboj2ww5dfon2a.mzxw6ytboi2gk3tboj2ww5df.c.evil.example",
+            "c2VjcmV0X3Rva2VuXzEyMzQ1Njc4OTA.exfil.evil.example",
+            "onswg4tforpxi33lmvxa.evil.example",
             "a1f2c3.b4d5e6.c7f809.d1e2f3.x.evil.example",
         ] {
             assert!(score(host).is_suspicious(), "{host}: {:?}", score(host));

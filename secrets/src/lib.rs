@@ -8,6 +8,7 @@
 //!   encodes.
 //! * [`hostname`] scores names that data may be smuggled out in.
 //! * [`redact`] decides which segments of a path are too secret-like for a log line.
+//! * [`injection`] finds texts that are written to steer an agent which reads them.
 //! * [`rarity`] measures how unlike words a run of characters is.
 //!
 //! # A whole buffer
@@ -91,6 +92,7 @@ pub mod gitleaks;
 pub mod hold_back;
 pub mod hostname;
 pub mod inflate;
+pub mod injection;
 pub mod known;
 mod normalise;
 mod pattern;

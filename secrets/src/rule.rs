@@ -87,6 +87,8 @@ pub enum Judge {
     UrlPassword,
     /// What follows the head must be a key's text, not prose about keys.
     PrivateKey,
+    /// All of a run, random.
+    Hidden,
 }
 
 /// One kind of secret.
@@ -134,6 +136,10 @@ pub struct Rule {
     /// `.` and `-`. For tokens whose beginning is too common to be looked for.
     #[serde(default)]
     pub at_runs: bool,
+    /// Instead of keywords: the pattern is tried at the start of every run of 40 or more characters of base64, in
+    /// what was written in hexadecimal.
+    #[serde(default)]
+    pub at_hidden_runs: bool,
     /// Whether the keyword may stand inside a word.
     #[serde(default)]
     pub inside_words: bool,
@@ -271,7 +277,7 @@ impl RuleSet {
         let mut all = Self::default();
         for mut rule in file.rule {
             rule.expand();
-            if rule.keywords.is_empty() && rule.detector.is_none() && !rule.at_runs {
+            if rule.keywords.is_empty() && rule.detector.is_none() && !rule.at_runs && !rule.at_hidden_runs {
                 return Err(RuleError::NoKeyword(rule.id));
             }
             for pattern in std::iter::once(&rule.regex).chain(&rule.loose).filter(|_| check) {

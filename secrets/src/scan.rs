@@ -31,4 +31,4 @@ pub(crate) use keyword::Keywords;
 pub(crate) use layer::Layer;
 
 /// How deep encodings are undone within each other.
-pub(crate) const DEPTH: usize = 3;
+pub(crate) const DEPTH: usize = 4;

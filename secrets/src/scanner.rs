@@ -77,12 +77,13 @@ impl Scanner {
     pub fn new(rules: RuleSet) -> Result<Self, ScannerError> {
         let too_many = || ScannerError::TooMany("there are more than 65535".to_owned());
         let keywords = Keywords::new(&rules).map_err(ScannerError::TooMany)?;
-        let (mut detectors, mut at_runs) = (Vec::new(), Vec::new());
+        let (mut detectors, mut at_runs, mut at_hidden_runs) = (Vec::new(), Vec::new(), Vec::new());
         let mut compiled = Vec::new();
         for (index, rule) in rules.rules.into_iter().enumerate() {
             let index = u16::try_from(index).map_err(|_| too_many())?;
             detectors.extend(rule.detector.map(|detector| (detector, index)));
             at_runs.extend(rule.at_runs.then_some(index));
+            at_hidden_runs.extend(rule.at_hidden_runs.then_some(index));
             compiled.push(Compiled {
                 names: Names {
                     id: rule.id.as_str().into(),
@@ -102,6 +103,7 @@ impl Scanner {
             rules: compiled,
             detectors,
             at_runs,
+            at_hidden_runs,
             allowed: rules.allowed,
             hasher: RandomState::new(),
         };

@@ -244,8 +244,10 @@ fn starts_word(text: &[u8], at: usize) -> bool {
     let head = text.get(at.saturating_sub(6)..at).unwrap_or_default();
     match *head {
         [.., b'\\', b'n' | b'r' | b't' | b'b' | b'f' | b'0'] => true,
-        [.., b'%', a, b] | [.., b'\\', b'x', a, b] | [b'\\', b'u', _, _, a, b] => {
-            a.is_ascii_hexdigit() && b.is_ascii_hexdigit()
+        [.., b'%', a, b] | [.., b'\\', b'x', a, b] | [b'\\', b'u', _, _, a, b]
+            if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() =>
+        {
+            true
         }
         [.., last] => !is_word(last),
         [] => true,
@@ -258,7 +260,9 @@ mod tests {
 
     #[test]
     fn a_word_may_start_behind_an_escape() {
-        for head in ["", " ", "=", "\\n", "a\\t", "%3D", "\\u003d", "\\x3d", "-"] {
+        for head in [
+            "", " ", "=", "\\n", "a\\t", "%3D", "\\u003d", "\\x3d", "-", "%u ", "\\x ", "\\u00 ",
+        ] {
             assert!(
                 starts_word(format!("{head}word").as_bytes(), head.len()),
                 "{head}"

@@ -7,26 +7,53 @@ use super::text::{Text, find_run, run_end};
 use crate::byte_class;
 use crate::finding::DecodePath;
 
-/// The shortest such token has 34 characters.
-const SHORTEST: usize = 34;
+/// Which runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Letters, digits, `_`, `.` and `-`; the shortest such token has 34 characters.
+    Token,
+    /// base64, in what was hexadecimal.
+    Hidden,
+}
 
 /// How far a layer is settled.
-#[derive(Default)]
 pub(crate) struct Bare {
+    kind: Kind,
     resume: u64,
     /// `resume` lies within a run whose start was tried.
     tried: bool,
 }
 
-fn is_part(byte: u8) -> bool {
-    byte_class::is(byte, byte_class::BARE)
+impl Kind {
+    fn shortest(self) -> usize {
+        match self {
+            Self::Token => 34,
+            Self::Hidden => 40,
+        }
+    }
+
+    fn has(self, byte: u8) -> bool {
+        let class = match self {
+            Self::Token => byte_class::BARE,
+            Self::Hidden => byte_class::BASE64,
+        };
+        byte_class::is(byte, class)
+    }
 }
 
 // === impl Bare ===
 
 impl Bare {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            resume: 0,
+            tried: false,
+        }
+    }
+
     pub(crate) fn is_worth_it(text: &[u8]) -> bool {
-        find_run(text, 0, SHORTEST, is_part).is_ok()
+        find_run(text, 0, Kind::Token.shortest(), |byte| Kind::Token.has(byte)).is_ok()
     }
 
     pub(crate) fn scan(
@@ -36,10 +63,15 @@ impl Bare {
         path: DecodePath,
         attempts: &mut Attempts,
     ) {
+        let kind = self.kind;
+        if kind == Kind::Hidden && !path.is_hexadecimal() {
+            self.resume = text.end();
+            return;
+        }
         loop {
             let at = text.index(self.resume);
             if self.tried {
-                let end = run_end(text.bytes, at, is_part);
+                let end = run_end(text.bytes, at, |byte| kind.has(byte));
                 self.resume = text.offset(end);
                 if end == text.len() {
                     return;
@@ -47,14 +79,18 @@ impl Bare {
                 self.tried = false;
                 continue;
             }
-            match find_run(text.bytes, at, SHORTEST, is_part) {
+            match find_run(text.bytes, at, kind.shortest(), |byte| kind.has(byte)) {
                 Err(start) => {
                     self.resume = text.offset(start);
                     return;
                 }
                 Ok(start) => {
                     let first = start + escaped(text.slice(start.saturating_sub(1)..start + 2));
-                    for &rule in &session.engine.at_runs {
+                    let rules = match kind {
+                        Kind::Token => &session.engine.at_runs,
+                        Kind::Hidden => &session.engine.at_hidden_runs,
+                    };
+                    for &rule in rules {
                         attempts.begin(session, text, path, (rule, 0), first..first);
                     }
                     self.resume = text.offset(start);

@@ -34,6 +34,8 @@ pub(crate) struct Engine {
     pub(crate) detectors: Vec<(Detector, u16)>,
     /// Rules that are tried at long runs.
     pub(crate) at_runs: Vec<u16>,
+    /// Rules that are tried at runs of base64 in what was hexadecimal.
+    pub(crate) at_hidden_runs: Vec<u16>,
     pub(crate) allowed: Vec<AllowList>,
     pub(crate) hasher: RandomState,
 }

@@ -8,6 +8,7 @@ use super::likeness::{self, Likeness};
 use super::text::Text;
 use super::{Session, context::Compiled, name};
 use crate::allow::Candidate;
+use crate::byte_class;
 use crate::finding::DecodePath;
 use crate::rarity;
 use crate::rule::{Confidence, Judge, Setting};
@@ -49,7 +50,8 @@ pub(crate) fn anchored(
     let confidence = match compiled.rule.judge {
         Judge::Form => form(compiled, setting, text, &range, value, loose),
         Judge::Token => token(text, &range, value).then_some(sure),
-        Judge::Password => password(setting, text, &range, &secret).then_some(sure),
+        Judge::Password => password(setting, sure, text, &range, &secret),
+        Judge::Hidden => is_hidden(text, &range, value).then_some(sure),
         Judge::PrivateKey => is_private_key(value).then_some(sure),
         Judge::UrlPassword => url_password(setting, sure, value),
     };
@@ -146,6 +148,12 @@ fn form(
     }
     match (setting, likeness) {
         (_, Likeness::Mask) => (!loose).then_some(Confidence::Low),
+        // What may be one is one behind a credential's name.
+        (Setting::Traffic, Likeness::Real)
+            if name::before(text.bytes, range.start).is_some_and(name::is_credential) =>
+        {
+            Some(Confidence::High)
+        }
         (Setting::Traffic, _) => Some(sure),
         (Setting::Source, Likeness::Example) => (!loose).then_some(Confidence::Low),
         // Made up by somebody: the format's own check says so, or it is not quite the format.
@@ -182,6 +190,15 @@ fn token(text: Text<'_>, range: &Range<usize>, value: &[u8]) -> bool {
         && name::is_credential(identifier(text, range))
 }
 
+/// Whether `value` is all of a run and random, with letters of both cases and digits.
+fn is_hidden(text: Text<'_>, range: &Range<usize>, value: &[u8]) -> bool {
+    let goes_on = text
+        .get(range.end)
+        .is_some_and(|byte| byte_class::is(byte, byte_class::BASE64) || byte == b'=');
+    let kinds: [fn(&u8) -> bool; 3] = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+    !goes_on && kinds.iter().all(|is| value.iter().any(is)) && rarity::bits_per_character(value) >= TOKEN_BITS
+}
+
 fn is_hexadecimal(value: &[u8]) -> bool {
     value.len() >= 32 && value.iter().all(u8::is_ascii_hexdigit)
 }
@@ -196,11 +213,17 @@ fn is_uuid(value: &[u8]) -> bool {
 
 /// A password that people chose cannot be told from a word: in source it must be a quoted text of mixed
 /// characters, in traffic it only must not be code or a mask.
-fn password(setting: Setting, text: Text<'_>, range: &Range<usize>, secret: &Range<usize>) -> bool {
+fn password(
+    setting: Setting,
+    sure: Confidence,
+    text: Text<'_>,
+    range: &Range<usize>,
+    secret: &Range<usize>,
+) -> Option<Confidence> {
     let value = text.slice(secret.clone());
     let likeness = likeness::of(value);
     if likeness == Likeness::Mask || !name::is_credential(identifier(text, range)) || is_code(value) {
-        return false;
+        return None;
     }
     let kinds: [fn(&u8) -> bool; 4] = [
         u8::is_ascii_lowercase,
@@ -215,8 +238,12 @@ fn password(setting: Setting, text: Text<'_>, range: &Range<usize>, secret: &Ran
         .and_then(|at| text.get(at))
         .is_some_and(|byte| b"\"'`".contains(&byte));
     match setting {
-        Setting::Traffic => mixed >= 2,
-        Setting::Source => quoted && mixed >= 3 && likeness == Likeness::Real,
+        // Letters of one case with a hyphen are an example's password as often as somebody's.
+        Setting::Traffic if mixed >= 3 || value.iter().any(u8::is_ascii_digit) => {
+            (mixed >= 2).then_some(sure)
+        }
+        Setting::Traffic => (mixed >= 2).then_some(sure.min(Confidence::Medium)),
+        Setting::Source => (quoted && mixed >= 3 && likeness == Likeness::Real).then_some(sure),
     }
 }
 

@@ -4,7 +4,7 @@
 //! before. Each detector remembers by offset how far it has settled, so it does not matter where chunks end.
 
 use super::attempts::Attempts;
-use super::bare::Bare;
+use super::bare::{Bare, Kind};
 use super::keyword::{Second, Trigger};
 use super::numbers::Numbers;
 use super::packed::Packed;
@@ -30,7 +30,7 @@ pub(crate) struct Layer {
     base: u64,
     position: u64,
     attempts: Attempts,
-    bare: Bare,
+    bare: [Bare; 2],
     numbers: Numbers,
     words: Words,
     runs: [Runs; 4],
@@ -48,7 +48,7 @@ impl Layer {
             base: 0,
             position: 0,
             attempts: Attempts::default(),
-            bare: Bare::default(),
+            bare: [Kind::Token, Kind::Hidden].map(Bare::new),
             numbers: Numbers::default(),
             words: Words::default(),
             runs: [Radix::Base64, Radix::Hex, Radix::HexPairs, Radix::Base32].map(Runs::new),
@@ -120,7 +120,9 @@ impl Layer {
         if session.budget.is_exceeded() {
             return;
         }
-        self.bare.scan(session, text, self.path, &mut self.attempts);
+        for bare in &mut self.bare {
+            bare.scan(session, text, self.path, &mut self.attempts);
+        }
         self.numbers.scan(session, text, self.path);
         self.words.scan(session, text, self.path);
         for runs in &mut self.runs {
@@ -152,15 +154,16 @@ impl Layer {
     fn unsettled_from(&self) -> u64 {
         let own = [
             self.attempts.needed_from(),
-            self.bare.needed_from(),
             self.numbers.needed_from(),
             self.words.needed_from(),
             self.packed.needed_from(),
         ];
         let runs = self.runs.iter().map(Runs::needed_from);
+        let bare = self.bare.iter().map(Bare::needed_from);
         let shadows = self.shadows.iter().map(Shadow::needed_from);
         own.into_iter()
             .chain(runs)
+            .chain(bare)
             .chain(shadows)
             .flatten()
             .fold(self.position, u64::min)

@@ -131,6 +131,10 @@ impl Stream {
             let from = self.at;
             let until = from + piece.len() as u64;
             self.at = until;
+            // Heads cost nothing to write, and each may make all that follows be read.
+            if !session.budget.step(piece.len()) {
+                return false;
+            }
             let progress = inflater.push(piece, &mut |bytes| {
                 child.push(session, bytes, from..until);
                 match session.budget.is_exceeded() {

@@ -156,6 +156,10 @@ fn one(random: &mut Random, name: &str, argument: &str) -> String {
     match name {
         "base62" => random.text(BASE62, length),
         "hex" => random.text("0123456789abcdef", length),
+        "hexof" => {
+            let text = random.text("BDFHJLNPRTVXZbdfhjlnprtvxz0123456789/+", length - 3) + "xQ7";
+            text.bytes().map(|byte| format!("{byte:02x}")).collect()
+        }
         "HEX" => random.text("0123456789ABCDEF", length),
         "base32" => random.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", length),
         "base32l" => random.text("abcdefghijklmnopqrstuvwxyz234567", length),
