@@ -14,7 +14,7 @@ pub use pattern::{PathPattern, PatternError, RefPattern};
 pub use policy::{Caps, DEFAULT_PROTECTED_PATHS, GatePolicy};
 pub use upstream::{Upstream, UpstreamError};
 
-use crate::{SCHEMA_VERSION, Sha256Hex};
+use crate::{EnvName, SCHEMA_VERSION, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ pub enum Identity {
     File(PathBuf),
     /// The socket of an ssh-agent, by its absolute path.
     Agent(PathBuf),
+    /// A private key in a variable of the gate's environment: so it is in no file that another user could not read, and on no
+    /// disk.
+    Variable(EnvName),
 }
 
 /// One upstream.
@@ -86,11 +89,12 @@ pub enum GateConfigError {
 #[serde(deny_unknown_fields)]
 struct GateFile {
     schema_version: u32,
-    generation: u64,
     fingerprint_key: FingerprintKey,
     remotes: Vec<GateRemote>,
     #[serde(default)]
     allow: Vec<Allowance>,
+    /// Last: a change of what is allowed shows in a diff without the key around it.
+    generation: u64,
 }
 
 // === impl GateConfig ===
@@ -112,8 +116,9 @@ impl GateConfig {
             if !remote.known_hosts.lines().any(said) {
                 return Err(GateConfigError::NoHostKeys(remote.upstream.clone()));
             }
-            let (Identity::File(path) | Identity::Agent(path)) = &remote.identity;
-            if !path.is_absolute() {
+            if let Identity::File(path) | Identity::Agent(path) = &remote.identity
+                && !path.is_absolute()
+            {
                 return Err(GateConfigError::RelativeIdentity(remote.upstream.clone()));
             }
         }

@@ -5,6 +5,7 @@
 //! git runs this program under the names of its hooks, and as its ssh: then the name alone says what to do.
 
 mod check;
+mod first;
 mod healthcheck;
 mod run;
 
@@ -109,6 +110,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if first::is_first() && matches!(arguments.command, Command::Run(_)) {
+        return match first::run() {
+            Ok(code) => code,
+            Err(failure) => failed(&failure),
+        };
+    }
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
@@ -122,11 +129,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "git-gate: {failure}");
-            ExitCode::from(failure.exit_code())
-        }
+        Err(failure) => failed(&failure),
     }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "git-gate: {failure}");
+    ExitCode::from(failure.exit_code())
 }
 
 /// Writes data for the caller.

@@ -4,10 +4,11 @@
 //! needed), the socket where they ask, and what ssh needs. It is private to the gate and gone when the gate ends.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use contract::EnvName;
 use contract::gate::{GateRemote, Identity};
 use tokio::process::Command;
 
@@ -84,7 +85,7 @@ impl Git {
     pub fn new(gate: &Path) -> io::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("gate-").tempdir()?;
         let root = scratch.path();
-        for directory in ["hooks", "bin", "c", "known_hosts", "home"] {
+        for directory in ["hooks", "bin", "c", "known_hosts", "home", "keys"] {
             fs_err::create_dir(root.join(directory))?;
         }
         symlink(gate, root.join("hooks").join(PRE_RECEIVE))?;
@@ -161,6 +162,7 @@ impl Git {
             identity: match &remote.identity {
                 Identity::File(path) => Some(path.clone()),
                 Identity::Agent(_) => None,
+                Identity::Variable(name) => Some(self.key(name)?),
             },
         };
         way.put_into(&mut command);
@@ -168,6 +170,22 @@ impl Git {
             command.env("SSH_AUTH_SOCK", socket);
         }
         Ok(command)
+    }
+
+    /// The key of a variable, as the file that ssh wants: readable by nobody else, in the scratch directory.
+    fn key(&self, name: &EnvName) -> io::Result<PathBuf> {
+        let path = self.scratch.path().join("keys").join(name.as_str());
+        if path.exists() {
+            return Ok(path);
+        }
+        let missing = || io::Error::other(format!("the variable {name} with the private key is not set"));
+        let mut text = std::env::var(name.as_str()).map_err(|_| missing())?;
+        // An OpenSSH key without its last newline is no key to ssh.
+        text = format!("{}\n", text.trim_end());
+        let mut file = tempfile::Builder::new().tempfile_in(self.scratch.path().join("keys"))?;
+        file.write_all(text.as_bytes())?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(path)
     }
 
     /// Where ssh keeps a connection for the next command: saves its whole handshake. A socket's path has at most 107 bytes, and

@@ -40,6 +40,7 @@ variables! {
     LANG = "LANG", "Handed to a session.";
     VISUAL = "VISUAL", "The editor for `--edit` and `routes edit`, before EDITOR.";
     EDITOR = "EDITOR", "The editor for `--edit` and `routes edit`; `vi` when neither is set.";
+    SSH_AUTH_SOCK = "SSH_AUTH_SOCK", "The ssh-agent that git-gate is given for a remote with `identity_agent: true`.";
     DOCKER_HOST = "DOCKER_HOST", "The engine's endpoint, for compose and for everything else; else the docker context.";
     DOCKER_CONTEXT = "DOCKER_CONTEXT", "The docker context to use when DOCKER_HOST is not set.";
     DOCKER_CONFIG = "DOCKER_CONFIG", "The docker client's folder, instead of `~/.docker`.";

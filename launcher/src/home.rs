@@ -192,6 +192,14 @@ places! {
     egress_config = "egress/config";
     /// Written by egress:
     egress_run = "egress/run";
+    /// Everything of git-gate:
+    git_gate = "git-gate";
+    /// Mounted read-only into git-gate, as a directory:
+    git_gate_config = "git-gate/config";
+    /// Written by git-gate:
+    git_gate_run = "git-gate/run";
+    /// Its mirrors of the upstreams:
+    git_gate_repositories = "git-gate/repos";
     /// Everything of supervise:
     supervise = "supervise";
     /// Questions, written by supervise:

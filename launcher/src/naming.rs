@@ -12,6 +12,8 @@ const PREFIX: &str = "claude-bottle-";
 pub const AGENT: &str = "agent";
 /// The compose service of egress.
 pub const EGRESS: &str = "egress";
+/// The compose service of git-gate.
+pub const GIT_GATE: &str = "git-gate";
 /// The compose service of supervise.
 pub const SUPERVISE: &str = "supervise";
 /// The compose network that reaches the internet.
@@ -76,7 +78,7 @@ pub fn slug_of_image(reference: &str) -> Option<Slug> {
 }
 
 /// The guards that there are, and the services of their containers.
-pub const GUARDS: [&str; 2] = [EGRESS, SUPERVISE];
+pub const GUARDS: [&str; 3] = [EGRESS, SUPERVISE, GIT_GATE];
 
 /// The repository of a guard's image; its tag is the hash of its content.
 pub fn guard_repository(guard: &str) -> String {

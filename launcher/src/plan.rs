@@ -5,6 +5,7 @@
 //! printed. What a plan refuses to do: write a file, talk to an engine, hold a value that must not be logged.
 
 use crate::home::{Home, State};
+use contract::gate::{FingerprintKey, GatePolicy, Upstream};
 use contract::{
     AgentName, BottleName, EnvName, LaunchNonce, Metadata, RouteTable, SCHEMA_VERSION, SkillName, Slug,
     Timestamp,
@@ -12,6 +13,7 @@ use contract::{
 use std::path::PathBuf;
 
 mod fresh;
+mod git;
 mod host;
 mod make;
 mod routes;
@@ -54,6 +56,8 @@ pub struct Plan {
     pub supervise: bool,
     /// Git upstreams behind the gate.
     pub git_remotes: Vec<GitRemote>,
+    /// By which the gate's findings are known again, in this bottle alone.
+    pub fingerprint_key: FingerprintKey,
     /// What the operator should know before saying yes.
     pub warnings: Vec<String>,
 }
@@ -238,21 +242,23 @@ pub enum Seat {
 /// A git upstream behind the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitRemote {
-    /// `ssh://…`
-    pub upstream: String,
+    /// Where it is.
+    pub upstream: Upstream,
     /// How the gate authenticates itself.
     pub identity: GitIdentity,
     /// Lines of a known_hosts file.
-    pub known_hosts: Option<String>,
+    pub known_hosts: String,
+    /// What may be pushed.
+    pub policy: GatePolicy,
 }
 
 /// How git-gate authenticates itself to an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GitIdentity {
-    /// A private key file on the host.
-    File(PathBuf),
-    /// The operator's ssh-agent.
-    Agent,
+    /// With the private key in this compose variable ([`SecretSource::variable`]).
+    Key(EnvName),
+    /// With the operator's ssh-agent, at this socket on the host.
+    Agent(PathBuf),
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub fn layout(plan: &Plan) -> String {
             "git gate",
             plan.git_remotes
                 .iter()
-                .map(|remote| remote.upstream.clone())
+                .map(|remote| remote.upstream.to_string())
                 .collect(),
         ),
         ("egress", plan.routes.routes().iter().map(route).collect()),

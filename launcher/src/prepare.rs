@@ -42,7 +42,12 @@ pub fn fill(plan: &Plan, images: &References, libexec: &Libexec, printer: &Print
         write::first(&state.current_config().join("Dockerfile"), &dockerfile, 0o644)?;
     }
     let supervise = plan.supervise.then(|| state.supervise());
-    for given in [state.agent(), state.egress()].into_iter().chain(supervise) {
+    let git_gate = (!plan.git_remotes.is_empty()).then(|| state.git_gate());
+    for given in [state.agent(), state.egress()]
+        .into_iter()
+        .chain(supervise)
+        .chain(git_gate)
+    {
         hand_over(&given, plan.identity)?;
     }
     // What every later command goes by outlasts a crash of the machine.

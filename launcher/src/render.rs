@@ -59,6 +59,14 @@ pub fn folders(plan: &Plan) -> Vec<PathBuf> {
             state.current_config(),
         ]);
     }
+    if !plan.git_remotes.is_empty() {
+        folders.extend([
+            state.git_gate(),
+            state.git_gate_config(),
+            state.git_gate_run(),
+            state.git_gate_repositories(),
+        ]);
+    }
     if plan.agent.claude.is_some() {
         // A mount point that is not there would be made by the engine, as root.
         folders.extend([
@@ -94,7 +102,11 @@ pub fn files(plan: &Plan, images: &References, authority: &Authority) -> Result<
             OPEN,
             agent_files::group(plan.identity),
         ),
-        text(etc.join(agent_files::GITCONFIG), OPEN, agent_files::gitconfig()),
+        text(
+            etc.join(agent_files::GITCONFIG),
+            OPEN,
+            agent_files::gitconfig(plan),
+        ),
         text(
             ca.join(agent_files::CA_PEM),
             OPEN,
@@ -118,6 +130,10 @@ pub fn files(plan: &Plan, images: &References, authority: &Authority) -> Result<
     }
     if plan.supervise {
         files.push(text(etc.join(agent_files::MCP), OPEN, agent_files::mcp()?));
+    }
+    if !plan.git_remotes.is_empty() {
+        let gate = state.git_gate_config().join(config::GATE);
+        files.push(text(gate, SECRET, compose::git_gate_config(plan).to_json()));
     }
     if let Some(claude) = agent_files::claude_state(plan)? {
         files.push(text(

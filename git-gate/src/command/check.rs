@@ -32,6 +32,10 @@ fn describe(config: &GateConfig, sha256: &str) -> String {
         let identity = match &remote.identity {
             Identity::File(path) => format!("key {}", path.display()),
             Identity::Agent(path) => format!("ssh-agent {}", path.display()),
+            Identity::Variable(name) if std::env::var_os(name.as_str()).is_none() => {
+                format!("key in {name}, which is not set in this environment")
+            }
+            Identity::Variable(name) => format!("key in {name}"),
         };
         let list = |patterns: Vec<&str>| {
             if patterns.is_empty() {

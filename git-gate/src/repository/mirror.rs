@@ -184,12 +184,16 @@ pub fn reason_in(said: &[u8]) -> String {
         "fatal: the remote end hung up unexpectedly",
         "error: failed to push some refs",
         "@@@",
+        "IT IS POSSIBLE THAT",
+        "Someone could be eavesdropping",
+        "It is also possible",
     ];
     let lines: Vec<String> = said
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !noise.iter().any(|noise| line.starts_with(noise)))
         .take(6)
+        .map(|line| line.trim_matches(['@', ' ']))
         .map(|line| line.chars().filter(|c| !is_deceptive(*c)).collect())
         .collect();
     if lines.is_empty() {

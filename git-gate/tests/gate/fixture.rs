@@ -92,7 +92,7 @@ impl Upstream {
                 .args(["-q", "-t", "ed25519", "-N", "", "-f"])
                 .arg(path.join(name)));
         }
-        std::fs::copy(path.join("client.pub"), path.join("authorized")).unwrap();
+        fs_err::copy(path.join("client.pub"), path.join("authorized")).unwrap();
         let mut upstream = Self {
             port: free_port(),
             root,
@@ -101,7 +101,7 @@ impl Upstream {
         let seed = tempfile::tempdir().unwrap();
         upstream.repository("acme/app.git");
         ok(git(seed.path()).args(["init", "-q"]));
-        std::fs::write(seed.path().join("README"), "hello\n").unwrap();
+        fs_err::write(seed.path().join("README"), "hello\n").unwrap();
         ok(git(seed.path()).args(["add", "-A"]));
         ok(git(seed.path()).args(["commit", "-qm", "first"]));
         ok(git(seed.path())
@@ -115,7 +115,7 @@ impl Upstream {
     /// Makes an empty repository.
     pub(crate) fn repository(&self, name: &str) -> PathBuf {
         let path = self.root.path().join("git").join(name);
-        std::fs::create_dir_all(&path).unwrap();
+        fs_err::create_dir_all(&path).unwrap();
         ok(git(&path).args(["init", "-q", "--bare"]));
         path
     }
@@ -135,9 +135,9 @@ impl Upstream {
             path.display(),
             port = self.port
         );
-        std::fs::write(path.join("sshd_config"), config).unwrap();
+        fs_err::write(path.join("sshd_config"), config).unwrap();
         // Privilege separation of a server that runs as root.
-        let _ = std::fs::create_dir_all("/run/sshd");
+        let _ = fs_err::create_dir_all("/run/sshd");
         let log = std::fs::File::create(path.join("sshd.log")).unwrap();
         let server = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
@@ -165,7 +165,7 @@ impl Upstream {
     }
 
     pub(crate) fn known_hosts(&self) -> String {
-        let key = std::fs::read_to_string(self.root.path().join("host.pub")).unwrap();
+        let key = fs_err::read_to_string(self.root.path().join("host.pub")).unwrap();
         format!("[localhost]:{} {key}", self.port)
     }
 
@@ -200,9 +200,9 @@ impl Upstream {
     pub(crate) fn hook(&self, name: &str, script: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.bare().join("hooks").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 }
 
@@ -226,7 +226,7 @@ impl Gate {
     pub(crate) fn of(remotes: Vec<GateRemote>) -> Self {
         let directory = tempfile::Builder::new().prefix("gg").tempdir().unwrap();
         for name in ["config", "run", "repos", "tmp"] {
-            std::fs::create_dir(directory.path().join(name)).unwrap();
+            fs_err::create_dir(directory.path().join(name)).unwrap();
         }
         let config = GateConfig {
             generation: 1,
@@ -234,7 +234,7 @@ impl Gate {
             remotes,
             allow: Vec::new(),
         };
-        std::fs::write(directory.path().join("config/gate.json"), config.to_json()).unwrap();
+        fs_err::write(directory.path().join("config/gate.json"), config.to_json()).unwrap();
         let (child, events, address) = spawn(directory.path());
         Self {
             directory,
@@ -245,19 +245,14 @@ impl Gate {
         }
     }
 
-    /// Ends it without a warning, and starts the next on the same directories.
-    pub(crate) fn kill_and_restart(&mut self) {
-        self.kill();
+    /// Starts the next on the same directories.
+    pub(crate) fn restart(&mut self) {
         (self.child, self.events, self.address) = spawn(self.directory.path());
     }
 
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// The repository's URL at the gate.
@@ -267,7 +262,7 @@ impl Gate {
 
     /// The gate's own mirror.
     pub(crate) fn mirror(&self) -> PathBuf {
-        std::fs::read_dir(self.directory.path().join("repos"))
+        fs_err::read_dir(self.directory.path().join("repos"))
             .unwrap()
             .next()
             .unwrap()
@@ -305,11 +300,11 @@ impl Gate {
         self.config.generation += 1;
         let file = self.directory.path().join("config/gate.json");
         let json = self.config.to_json();
-        std::fs::write(file.with_extension("new"), &json).unwrap();
-        std::fs::rename(file.with_extension("new"), &file).unwrap();
+        fs_err::write(file.with_extension("new"), &json).unwrap();
+        fs_err::rename(file.with_extension("new"), &file).unwrap();
         let wanted = contract::Sha256Hex::of(json.as_bytes());
         wait_for("the acknowledgement", || {
-            let applied = std::fs::read(self.directory.path().join("run/applied.json")).unwrap_or_default();
+            let applied = fs_err::read(self.directory.path().join("run/applied.json")).unwrap_or_default();
             serde_json::from_slice::<Applied>(&applied)
                 .is_ok_and(|applied| applied.file_sha256 == wanted && applied.error.is_none())
         });
@@ -392,8 +387,8 @@ impl Work {
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, content).unwrap();
     }
 
     #[track_caller]
@@ -447,10 +442,10 @@ pub(crate) fn token() -> String {
 
 fn descendants(of: u32) -> Vec<u32> {
     let parent_of = |pid: u32| -> Option<u32> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
     };
-    let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+    let all: Vec<(u32, u32)> = fs_err::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid| Some((pid, parent_of(pid)?)))

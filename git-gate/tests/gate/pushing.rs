@@ -48,7 +48,7 @@ fn shallow_and_partial_clones_and_old_protocols_are_served() {
         ("one", &["-c", "protocol.version=1", "clone", "-q"]),
     ] {
         ok(git(at.path()).args(arguments).args([gate.url().as_str(), name]));
-        let file = std::fs::read_to_string(at.path().join(name).join("file")).unwrap();
+        let file = fs_err::read_to_string(at.path().join(name).join("file")).unwrap();
         assert_eq!(file, "4\n", "{name}");
     }
     assert_eq!(
@@ -56,7 +56,7 @@ fn shallow_and_partial_clones_and_old_protocols_are_served() {
         "1"
     );
     let shallow = at.path().join("shallow");
-    std::fs::write(shallow.join("file"), "from a shallow clone\n").unwrap();
+    fs_err::write(shallow.join("file"), "from a shallow clone\n").unwrap();
     ok(git(&shallow).args(["commit", "-qam", "shallow"]));
     ok(git(&shallow).args(["push", "-q", "origin", "main"]));
     assert_eq!(
@@ -75,7 +75,7 @@ fn what_someone_else_pushed_upstream_is_fetched() {
         .args(["clone", "-q"])
         .arg(upstream.bare())
         .arg("."));
-    std::fs::write(other.path().join("other"), "x\n").unwrap();
+    fs_err::write(other.path().join("other"), "x\n").unwrap();
     ok(git(other.path()).args(["add", "-A"]));
     ok(git(other.path()).args(["commit", "-qm", "other"]));
     ok(git(other.path()).args(["push", "-q", "origin", "main"]));
@@ -213,13 +213,13 @@ fn an_upstream_that_is_down_or_someone_else_refuses_everything_and_says_so() {
     work.push_refused(&["main"]);
 
     // The same address, another host key.
-    std::fs::remove_file(upstream.root.path().join("host")).unwrap();
+    fs_err::remove_file(upstream.root.path().join("host")).unwrap();
     ok(std::process::Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])
         .arg(upstream.root.path().join("host")));
     upstream.up();
     let said = work.push_refused(&["main"]);
-    assert!(said.contains("Host key verification failed"), "{said}");
+    assert!(said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED"), "{said}");
     assert_ne!(upstream.tip("refs/heads/main"), work.git(&["rev-parse", "HEAD"]));
     gate.event(|event| event.reason == Some(DenialReason::UpstreamUnreachable));
 }

@@ -8,6 +8,7 @@ pub mod ack;
 pub mod capability;
 pub mod change;
 pub mod egress;
+pub mod git_gate;
 pub mod perform;
 pub mod recreate;
 pub mod revoke;

@@ -2,7 +2,7 @@
 
 use super::change::{Change, GuardStep};
 use super::perform::{Performed, perform};
-use super::{Target, ack, egress, seat};
+use super::{Target, ack, egress, git_gate, seat};
 use crate::audit::{Index, Note};
 use crate::environment::Environment;
 use crate::error::{Doing as _, Error, Result};
@@ -149,6 +149,7 @@ pub async fn finish(target: &Target, changes: &[FileChange]) -> Result<(Outcome,
     for change in changes {
         let folder = match change.file.as_str() {
             config::ROUTES => target.state.egress_config(),
+            config::GATE => target.state.git_gate_config(),
             _ => target.state.pipelock_config(),
         };
         let bytes = fs_err::read(folder.join(&change.file))?;
@@ -184,6 +185,9 @@ fn in_place(target: &Target) -> Result<Vec<GuardStep>> {
     let mut steps = Vec::new();
     steps.extend(seat::Files::read(target)?.map(|files| files.step(target)));
     steps.push(egress::step(target, egress::routes(target)?));
+    if target.state.git_gate_config().join(config::GATE).is_file() {
+        steps.push(git_gate::step(target, git_gate::file(target)?));
+    }
     Ok(steps)
 }
 

@@ -184,7 +184,7 @@ fn edited(context: &Context, item: &Item) -> Result<Option<Ask>> {
 }
 
 /// `90s`, `30m`, `2h`, `7d`; at most a year.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let unit = text.chars().last().unwrap_or_default();
     let seconds = match unit {
         's' => 1,

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cleanup;
 pub mod completions;
 pub mod doctor;
+pub mod git;
 pub mod images;
 pub mod info;
 pub mod init;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod archive;
+mod git_gate;
 pub mod libexec;
 mod prune;
 
@@ -17,6 +18,7 @@ use crate::plan::{AgentImage, Plan};
 use crate::printer::Printer;
 pub use agent::Variant;
 use archive::GuardImage;
+use git_gate::GitGateImage;
 use libexec::Libexec;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ impl References {
 fn guards_of(plan: &Plan) -> Vec<&'static str> {
     let mut guards = vec![naming::EGRESS];
     guards.extend(plan.supervise.then_some(naming::SUPERVISE));
+    guards.extend((!plan.git_remotes.is_empty()).then_some(naming::GIT_GATE));
     guards
 }
 
@@ -73,6 +76,7 @@ pub struct Images<'a> {
 /// What one image is made from.
 enum Recipe {
     Guard(GuardImage),
+    GitGate(GitGateImage),
     Shared {
         variant: Variant,
         /// Trusted while it is built.
@@ -85,6 +89,7 @@ impl Recipe {
     fn reference(&self) -> String {
         match self {
             Self::Guard(guard) => guard.reference.clone(),
+            Self::GitGate(gate) => gate.reference(),
             Self::Shared { variant, .. } => variant.reference(),
             Self::Bottle(bottle) => bottle.reference(),
         }
@@ -93,6 +98,7 @@ impl Recipe {
     fn shown(&self) -> String {
         match self {
             Self::Guard(guard) => format!("loading the image {}", guard.reference),
+            Self::GitGate(gate) => format!("building the image {}", gate.reference()),
             Self::Shared { variant, .. } => format!("building the {} agent image", variant.name),
             Self::Bottle(bottle) => format!("building the agent image from {}", bottle.dockerfile.display()),
         }
@@ -104,7 +110,7 @@ impl Images<'_> {
     pub async fn ensure(&self, plan: &Plan) -> Result<(References, Locked)> {
         let guards = guards_of(plan)
             .into_iter()
-            .map(|guard| Ok(GuardImage::of(guard, self.libexec.read(guard)?)))
+            .map(|guard| Ok((guard, self.guard(guard)?)))
             .collect::<Result<Vec<_>>>()?;
         let extra_ca = plan
             .extra_ca
@@ -129,10 +135,14 @@ impl Images<'_> {
             agent: agent.reference(),
             guards: guards
                 .iter()
-                .map(|guard| (guard.guard.clone(), guard.reference.clone()))
+                .map(|(guard, recipe)| ((*guard).to_owned(), recipe.reference()))
                 .collect(),
         };
-        let recipes: Vec<Recipe> = guards.into_iter().map(Recipe::Guard).chain([agent]).collect();
+        let recipes: Vec<Recipe> = guards
+            .into_iter()
+            .map(|(_, recipe)| recipe)
+            .chain([agent])
+            .collect();
         let lock = self.make_missing(&recipes, false).await?;
         Ok((references, lock))
     }
@@ -147,7 +157,7 @@ impl Images<'_> {
     ) -> Result<Vec<String>> {
         let mut recipes = Vec::new();
         for guard in naming::GUARDS {
-            recipes.push(Recipe::Guard(GuardImage::of(guard, self.libexec.read(guard)?)));
+            recipes.push(self.guard(guard)?);
         }
         recipes.extend(variants.iter().map(|variant| Recipe::Shared {
             variant: *variant,
@@ -161,6 +171,15 @@ impl Images<'_> {
         };
         self.make_missing(&recipes, even_if_there).await?;
         Ok(made)
+    }
+
+    /// What a guard's image is made from: its program alone, or, for the git gate, its program and the tools that it runs.
+    fn guard(&self, guard: &str) -> Result<Recipe> {
+        let program = self.libexec.read(guard)?;
+        Ok(match guard {
+            naming::GIT_GATE => Recipe::GitGate(GitGateImage::of(program)),
+            _ => Recipe::Guard(GuardImage::of(guard, program)),
+        })
     }
 
     async fn make_missing(&self, recipes: &[Recipe], even_if_there: bool) -> Result<Locked> {
@@ -216,6 +235,13 @@ impl Images<'_> {
             Recipe::Guard(guard) => {
                 self.engine.load_image(guard.archive(&self.home.hash())?).await?;
             }
+            Recipe::GitGate(gate) => {
+                let reference = gate.reference();
+                let build = gate.build(&reference, label.into(), from_scratch)?;
+                self.engine
+                    .build_image(build, |line| step(&progress, line))
+                    .await?;
+            }
             Recipe::Shared { variant, extra_ca } => {
                 let reference = variant.reference();
                 let build = variant.build(&reference, extra_ca, label.into(), from_scratch)?;
@@ -239,7 +265,7 @@ impl Images<'_> {
     pub fn current(&self) -> Vec<String> {
         let guards = naming::GUARDS
             .iter()
-            .filter_map(|guard| Some(GuardImage::of(guard, self.libexec.read(guard).ok()?).reference));
+            .filter_map(|guard| Some(self.guard(guard).ok()?.reference()));
         guards
             .chain(Variant::ALL.iter().map(Variant::reference))
             .collect()

@@ -141,6 +141,17 @@ impl Machine {
             };
             awaited.wait(&self.engine).await?;
         }
+        if !plan.git_remotes.is_empty() {
+            let gate = fs_err::read(state.git_gate_config().join(config::GATE))?;
+            let awaited = Awaited {
+                guard: naming::GIT_GATE,
+                container: &naming::container(&plan.slug, naming::GIT_GATE),
+                applied: &state.git_gate_run().join(run::APPLIED),
+                nonce: &plan.launch_nonce,
+                file: &Sha256Hex::of(&gate),
+            };
+            awaited.wait(&self.engine).await?;
+        }
         Ok(())
     }
 

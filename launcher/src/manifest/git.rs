@@ -1,42 +1,54 @@
-//! `git.remotes`: repositories behind git-gate. Read and checked already, and refused as a whole while there is no gate: a
-//! missing guard is a hole.
+//! `git.remotes`: repositories behind git-gate.
 
-use super::walk::{At, Cursor};
-use contract::HostName;
-use contract::text::harmless;
+use super::walk::{At, Cursor, Fields};
+use contract::gate::{Caps, GatePolicy, Upstream};
+use std::str::FromStr;
 
 /// One upstream as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// `ssh://[user@]host[:port]/path`
-    pub upstream: At<String>,
+    /// Where it is.
+    pub upstream: At<Upstream>,
     /// A private key on the host, as written; `None`: the operator's ssh-agent.
     pub identity_file: Option<At<String>>,
     /// Lines of a known_hosts file.
-    pub known_hosts: Option<String>,
+    pub known_hosts: String,
+    /// What may be pushed.
+    pub policy: GatePolicy,
 }
 
-const KEYS: &[&str] = &["identity_agent", "identity_file", "known_hosts", "upstream"];
+const KEYS: &[&str] = &[
+    "identity_agent",
+    "identity_file",
+    "known_hosts",
+    "policy",
+    "upstream",
+];
+
+const POLICY_KEYS: &[&str] = &[
+    "delete",
+    "force",
+    "lfs",
+    "max_file_bytes",
+    "max_objects",
+    "max_push_bytes",
+    "max_refs",
+    "max_seconds",
+    "protected_paths",
+    "refs",
+];
 
 pub(super) fn walk(cursor: &Cursor<'_>) -> Vec<Remote> {
-    let Some(items) = cursor.list() else {
-        return Vec::new();
-    };
-    if !items.is_empty() {
-        cursor.complain(
-            "the git-gate guard is not part of this version; leave `git` out, and push from the host",
-        );
-    }
     let mut remotes: Vec<Remote> = Vec::new();
-    for item in &items {
+    for item in &cursor.list().unwrap_or_default() {
         let Some(remote) = one(item) else { continue };
-        if remotes
-            .iter()
-            .any(|known| known.upstream.value == remote.upstream.value)
-        {
-            item.complain("this upstream is there twice");
-        } else {
-            remotes.push(remote);
+        let same = |known: &&Remote| known.upstream.value.route() == remote.upstream.value.route();
+        match remotes.iter().find(same) {
+            Some(first) => item.complain(format!(
+                "this repository is there twice; the first is on line {}",
+                first.upstream.line
+            )),
+            None => remotes.push(remote),
         }
     }
     remotes
@@ -44,9 +56,9 @@ pub(super) fn walk(cursor: &Cursor<'_>) -> Vec<Remote> {
 
 fn one(cursor: &Cursor<'_>) -> Option<Remote> {
     let fields = cursor.mapping(KEYS, &[])?;
-    let upstream = fields
+    let upstream: Option<At<Upstream>> = fields
         .required("upstream", "write it as ssh://git@github.com/acme/app.git")
-        .and_then(|cursor| upstream(&cursor));
+        .and_then(|cursor| cursor.parse());
     let identity_file = fields
         .get("identity_file")
         .and_then(|cursor| Some(cursor.at(cursor.text()?.to_owned())));
@@ -54,80 +66,95 @@ fn one(cursor: &Cursor<'_>) -> Option<Remote> {
         .get("identity_agent")
         .and_then(|cursor| cursor.truth())
         .unwrap_or_default();
-    if agent == identity_file.is_some() {
+    if agent == fields.get("identity_file").is_some() {
         cursor.complain("write either `identity_file: ~/.ssh/key` or `identity_agent: true`");
     }
+    let host = upstream
+        .as_ref()
+        .map_or("HOST", |upstream| upstream.value.host().as_str());
     let known_hosts = fields
-        .get("known_hosts")
-        .and_then(|cursor| cursor.text().map(str::to_owned));
+        .required(
+            "known_hosts",
+            &format!("write the line of the host's own key (compare it with what the host publishes): ssh-keyscan -t ed25519 {host}"),
+        )
+        .and_then(|cursor| known_hosts(&cursor));
+    let policy = fields
+        .get("policy")
+        .map_or_else(GatePolicy::default, |cursor| policy(&cursor));
     Some(Remote {
         upstream: upstream?,
         identity_file,
-        known_hosts,
+        known_hosts: known_hosts?,
+        policy,
     })
 }
 
-fn upstream(cursor: &Cursor<'_>) -> Option<At<String>> {
+/// Lines of `host type key`, none of which could turn the check off.
+fn known_hosts(cursor: &Cursor<'_>) -> Option<String> {
     let text = cursor.text()?;
-    if well_formed(text) {
-        return Some(cursor.at(text.to_owned()));
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let well_formed = |line: &str| line.split_ascii_whitespace().count() >= 3;
+    let mut any = false;
+    if lines
+        .by_ref()
+        .inspect(|_| any = true)
+        .any(|line| !well_formed(line))
+        || !any
+    {
+        cursor.complain("a line of known_hosts is `host type key`, such as `github.com ssh-ed25519 AAAA…`");
+        return None;
     }
-    cursor.complain(format!(
-        "`{}` is not an SSH upstream; write it as ssh://git@github.com/acme/app.git",
-        harmless(text)
-    ));
-    None
+    Some(text.to_owned())
 }
 
-/// `ssh://[user@]host[:port]/path`, in characters that neither a shell nor ssh's option parser could read otherwise.
-fn well_formed(text: &str) -> bool {
-    let Some((authority, path)) = text.strip_prefix("ssh://").and_then(|rest| rest.split_once('/')) else {
-        return false;
+fn policy(cursor: &Cursor<'_>) -> GatePolicy {
+    let mut policy = GatePolicy::default();
+    let Some(fields) = cursor.mapping(POLICY_KEYS, &[]) else {
+        return policy;
     };
-    let (user, host_port) = authority.rsplit_once('@').unwrap_or(("git", authority));
-    let (host, port) = host_port.split_once(':').unwrap_or((host_port, "22"));
-    let plain = |text: &str, more: &[u8]| {
-        !text.is_empty()
-            && !text.starts_with('-')
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
-    };
-    plain(user, b"._-")
-        && host.parse::<HostName>().is_ok()
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
-        && plain(path, b"._-/~+")
-        && !path.split('/').any(|segment| segment == "..")
+    list(&fields, "refs", &mut policy.refs);
+    list(&fields, "force", &mut policy.force);
+    list(&fields, "delete", &mut policy.delete);
+    list(&fields, "protected_paths", &mut policy.protected_paths);
+    if let Some(lfs) = fields.get("lfs").and_then(|cursor| cursor.truth()) {
+        policy.lfs = lfs;
+    }
+    let Caps {
+        push_bytes,
+        file_bytes,
+        objects,
+        refs,
+        seconds,
+    } = &mut policy.caps;
+    for (key, cap) in [
+        ("max_push_bytes", push_bytes),
+        ("max_file_bytes", file_bytes),
+        ("max_objects", objects),
+        ("max_refs", refs),
+        ("max_seconds", seconds),
+    ] {
+        let Some(cursor) = fields.get(key) else { continue };
+        match cursor
+            .text()
+            .and_then(|text| text.parse::<u64>().ok())
+            .filter(|number| *number > 0)
+        {
+            Some(number) => *cap = number,
+            None => cursor.complain("write a whole number above 0"),
+        }
+    }
+    policy
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_upstream_is_a_plain_ssh_url() {
-        for good in [
-            "ssh://git@github.com/acme/app.git",
-            "ssh://github.com:2222/~me/app",
-            "ssh://git@git.corp.example:22/a/b.git",
-        ] {
-            assert!(well_formed(good), "{good}");
-        }
-        for bad in [
-            "git@github.com:acme/app.git",
-            "https://github.com/acme/app",
-            "ssh://",
-            "ssh://github.com",
-            "ssh://-oProxyCommand=x/a",
-            "ssh://a@-b/c",
-            "ssh://git@github.com/-x",
-            "ssh://git@github.com/a b",
-            "ssh://git@github.com/../x",
-            "ssh://git@1.2.3.4/x",
-            "ssh://git@github.com:0/x",
-            "ssh://g$(id)@github.com/x",
-        ] {
-            assert!(!well_formed(bad), "{bad}");
-        }
+/// A list that takes the place of the default one; it may be empty.
+fn list<T: FromStr<Err: std::fmt::Display>>(fields: &Fields<'_>, key: &str, to: &mut Vec<T>) {
+    if let Some(items) = fields.get(key).and_then(|cursor| cursor.list()) {
+        *to = items
+            .iter()
+            .filter_map(|item| item.parse::<T>().map(|at| at.value))
+            .collect();
     }
 }

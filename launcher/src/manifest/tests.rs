@@ -199,17 +199,12 @@ egress:
 #[test]
 fn what_has_no_guard_yet_is_refused() {
     insta::assert_snapshot!(bottle_errors(
-        "git:
-  remotes:
-    - upstream: ssh://git@github.com/acme/app.git
-      identity_agent: true
-pipelock:
+        "pipelock:
   engine: external
   image: ghcr.io/luckypipewrench/pipelock:2.3.0"
     ), @r"
-    bottles/dev.md:4: git.remotes: the git-gate guard is not part of this version; leave `git` out, and push from the host
-    bottles/dev.md:7: pipelock.engine: the one engine of this version is `builtin`; leave it out
-    bottles/dev.md:8: pipelock.image: a pipelock image has no place in this version yet; leave it out
+    bottles/dev.md:3: pipelock.engine: the one engine of this version is `builtin`; leave it out
+    bottles/dev.md:4: pipelock.image: a pipelock image has no place in this version yet; leave it out
     ");
     assert!(bottle_of("supervise: true\ngit:\n  remotes: []").is_ok());
 }
@@ -359,4 +354,54 @@ fn refused_well(bytes: &[u8]) -> std::result::Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_git_remote_says_where_with_which_key_and_by_which_host_key() {
+    let bottle = bottle_of(
+        "git:
+  remotes:
+    - upstream: ssh://git@github.com/acme/app.git
+      identity_file: ~/.ssh/acme
+      known_hosts: github.com ssh-ed25519 AAAA
+      policy:
+        refs: [refs/heads/agent/*]
+        force: [refs/heads/agent/*]
+        protected_paths: []
+        lfs: true
+        max_refs: 3",
+    )
+    .unwrap();
+    let remote = &bottle.remotes[0];
+    assert_eq!(remote.upstream.value.route(), "github.com/acme/app.git");
+    assert!(remote.policy.admits_ref("refs/heads/agent/x") && !remote.policy.admits_ref("refs/heads/main"));
+    assert!(remote.policy.lfs && remote.policy.protected_paths.is_empty());
+    assert_eq!(remote.policy.caps.refs, 3);
+}
+
+#[test]
+fn what_is_wrong_with_a_git_remote_is_told_by_line() {
+    insta::assert_snapshot!(bottle_errors(
+        "git:
+  remotes:
+    - upstream: https://github.com/acme/app
+      identity_agent: true
+      known_hosts: github.com ssh-ed25519 AAAA
+    - upstream: git@github.com:acme/app.git
+      identity_agent: true
+      known_hosts: github.com
+    - upstream: ssh://git@github.com/acme/app.git
+      identity_agent: true
+      identity_file: ~/.ssh/acme
+      policy: { refs: [main], max_refs: none, forced: [] }"
+    ), @"
+    bottles/dev.md:4: git.remotes[0].upstream: `https://github.com/acme/app` is not reached over SSH, and the gate speaks nothing else; write ssh://git@github.com/acme/app.git
+    bottles/dev.md:7: git.remotes[1].upstream: `git@github.com:acme/app.git` is the short form; write it as ssh://git@github.com/acme/app.git
+    bottles/dev.md:9: git.remotes[1].known_hosts: a line of known_hosts is `host type key`, such as `github.com ssh-ed25519 AAAA…`
+    bottles/dev.md:10: git.remotes[2].known_hosts: missing; write the line of the host's own key (compare it with what the host publishes): ssh-keyscan -t ed25519 github.com
+    bottles/dev.md:10: git.remotes[2]: write either `identity_file: ~/.ssh/key` or `identity_agent: true`
+    bottles/dev.md:13: git.remotes[2].policy.forced: unknown key; did you mean `force`?
+    bottles/dev.md:13: git.remotes[2].policy.max_refs: write a whole number above 0
+    bottles/dev.md:13: git.remotes[2].policy.refs[0]: `main` is not a ref pattern; write a whole ref with `*` for any part, such as refs/heads/agent/*
+    ");
 }

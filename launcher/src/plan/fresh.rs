@@ -1,5 +1,6 @@
 //! What makes one launch differ from every other: chance and the clock, drawn in one place.
 
+use contract::gate::FingerprintKey;
 use contract::{AgentName, LaunchNonce, Slug, Timestamp};
 use rand::Rng as _;
 
@@ -10,6 +11,8 @@ pub struct Fresh {
     pub tail: [u8; Slug::RANDOM],
     /// The launch's own mark.
     pub nonce: LaunchNonce,
+    /// The key of git-gate's fingerprints.
+    pub fingerprint_key: FingerprintKey,
     /// When the launch began.
     pub started_at: Timestamp,
 }
@@ -30,6 +33,7 @@ impl Fresh {
         Some(Self {
             tail,
             nonce: format!("n-{nonce}").parse().ok()?,
+            fingerprint_key: FingerprintKey::new(rng.random()),
             started_at: std::time::SystemTime::now().into(),
         })
     }

@@ -2,8 +2,8 @@
 
 use super::host::{self, Problems};
 use super::{
-    Agent, AgentImage, ClaudeLogin, EnvValue, Fresh, GitIdentity, GitRemote, Identity, Plan, Seat,
-    SecretSource, SecretValue, Wanted, Workspace, routes,
+    Agent, AgentImage, ClaudeLogin, EnvValue, Fresh, Identity, Plan, Seat, SecretSource, SecretValue, Wanted,
+    Workspace, routes,
 };
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -85,6 +85,10 @@ impl Plan {
         let injected = table.routes().iter().filter_map(|route| route.auth.as_ref());
         let injected: BTreeSet<&EnvName> = injected.map(|auth| &auth.token_ref).collect();
         let env = variables(&bottle, runs_claude, &injected, &mut secrets, &problems);
+        let git_remotes = match look_at {
+            Variables::Needed => super::git::remotes(&bottle, environment, identity, &mut secrets, &problems),
+            Variables::Ignored => Vec::new(),
+        };
         if look_at == Variables::Needed {
             problems.extend(super::Secrets::missing(&secrets, environment));
             warnings.extend(host::credentials(&secrets, &table, environment, &problems));
@@ -93,15 +97,6 @@ impl Plan {
         let image = image(&agent, environment, &problems);
         let skills = host::skills(home, &agent, &problems);
         let extra_ca = host::extra_ca(&bottle, environment, &problems);
-        let git_remotes = bottle.value.remotes.iter().map(|remote| GitRemote {
-            upstream: remote.upstream.value.clone(),
-            identity: match &remote.identity_file {
-                Some(path) => GitIdentity::File(bottle.folder.join(environment.expanded(&path.value))),
-                None => GitIdentity::Agent,
-            },
-            known_hosts: remote.known_hosts.clone(),
-        });
-        let git_remotes = git_remotes.collect();
         problems.into_result()?;
         Ok(Self {
             slug: fresh.slug(&request.agent),
@@ -126,6 +121,7 @@ impl Plan {
             seat: Seat::Builtin,
             supervise: bottle.value.supervise,
             git_remotes,
+            fingerprint_key: fresh.fingerprint_key,
             warnings,
         })
     }

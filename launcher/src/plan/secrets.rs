@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 /// One secret of a launch, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSource {
-    /// The variable in compose's environment: `EGRESS_TOKEN_<n>` or `BOTTLE_ENV_SECRET_<n>`.
+    /// The variable in compose's environment: `EGRESS_TOKEN_<n>`, `BOTTLE_ENV_SECRET_<n>` or `BOTTLE_GIT_KEY_<n>`.
     pub variable: String,
     /// Where its value comes from.
     pub value: SecretValue,
@@ -25,6 +25,8 @@ pub enum SecretValue {
     Host(EnvName),
     /// Asked for at launch, with this prompt.
     Asked(String),
+    /// A private key in a file of the operator's.
+    File(PathBuf),
 }
 
 /// The line of a manifest that wants a secret.
@@ -75,6 +77,9 @@ impl Secrets {
         for source in sources {
             let value = match &source.value {
                 SecretValue::Asked(prompt) => ask(prompt)?,
+                SecretValue::File(path) => {
+                    super::git::key(path).map_err(|problem| Error::usage(source.wanted.says(&problem)))?
+                }
                 SecretValue::Host(name) => match environment.named(name) {
                     Named::Set(value) => value,
                     Named::Unset | Named::NotUtf8 => continue,
@@ -89,6 +94,9 @@ impl Secrets {
     pub fn missing(sources: &[SecretSource], environment: &Environment) -> Vec<String> {
         let problem = |source: &SecretSource| match &source.value {
             SecretValue::Asked(_) => None,
+            SecretValue::File(path) => super::git::key(path)
+                .err()
+                .map(|problem| source.wanted.says(&problem)),
             SecretValue::Host(name) => {
                 let problem = match environment.named(name) {
                     Named::Unset => "is not set",

@@ -48,6 +48,7 @@ impl Host {
             mount,
         };
         let fresh = Fresh {
+            fingerprint_key: contract::gate::FingerprintKey::new([7; 32]),
             tail: [0; 5],
             nonce: "n-0000".parse().unwrap(),
             started_at: Timestamp::from_millis(0),

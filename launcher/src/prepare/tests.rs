@@ -47,6 +47,7 @@ impl Machine {
         let fresh = Fresh {
             tail: [0; 5],
             nonce: "n-0000".parse().unwrap(),
+            fingerprint_key: contract::gate::FingerprintKey::new([7; 32]),
             started_at: Timestamp::from_millis(0),
         };
         let own = Identity {

@@ -46,9 +46,20 @@ pub(super) fn group(identity: Identity) -> String {
 }
 
 /// The workspace may belong to another uid than the agent's (an image's own files; a mount under a root operator), which git
-/// refuses to touch unless told.
-pub(super) fn gitconfig() -> &'static str {
-    "[safe]\n\tdirectory = *\n"
+/// refuses to touch unless told. Every spelling of an upstream leads to the gate.
+pub(super) fn gitconfig(plan: &Plan) -> String {
+    let mut text = "[safe]\n\tdirectory = *\n".to_owned();
+    for remote in &plan.git_remotes {
+        let route = remote.upstream.route();
+        let stem = route.strip_suffix(".git").unwrap_or(&route);
+        // git puts what follows the prefix (`.git`, or nothing) behind it; of two prefixes it takes the longer.
+        let port = contract::place::container::GIT_GATE_PORT;
+        text.push_str(&format!("[url \"http://git-gate:{port}/{stem}\"]\n"));
+        for spelling in remote.upstream.spellings() {
+            text.push_str(&format!("\tinsteadOf = {spelling}\n"));
+        }
+    }
+    text
 }
 
 /// How long a call of supervise may take, in milliseconds: a day, for a person answers it. Without it Claude Code gives up after

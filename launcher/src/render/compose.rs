@@ -5,7 +5,10 @@
 //! before egress has acknowledged its routes (measured: a quarter of a second less).
 
 use super::compose_file::{ComposeFile, Logging, Mount, Network, NoHealthcheck, Service, Text, Volume};
+mod git_gate;
 mod supervise;
+
+pub(super) use git_gate::config as git_gate_config;
 
 use super::inside;
 use crate::agent_environment::AGENT_VARIABLES;
@@ -52,6 +55,12 @@ pub(super) fn render(plan: &Plan, images: &References) -> Result<String> {
         file.services
             .insert(naming::SUPERVISE, supervise::service(plan, images)?);
         file.volumes.insert(supervise::DOOR, door(plan));
+    }
+    if !plan.git_remotes.is_empty() {
+        file.services
+            .insert(naming::GIT_GATE, git_gate::service(plan, images)?);
+        file.volumes.insert(git_gate::DOOR, door(plan));
+        file.volumes.insert(git_gate::SCRATCH, door(plan));
     }
     let value = serde_yaml::to_value(&file).doing(|| "the compose file cannot be written".to_owned())?;
     Ok(super::yaml::document(&value))
@@ -117,6 +126,9 @@ fn forward(port: u16, guard: &str) -> [Text; 2] {
 fn agent(plan: &Plan, images: &References) -> Result<Service> {
     let mut entrypoint = vec![inside::SHIM.into()];
     entrypoint.extend(forward(container::EGRESS_PORT, naming::EGRESS));
+    if !plan.git_remotes.is_empty() {
+        entrypoint.extend(forward(container::GIT_GATE_PORT, naming::GIT_GATE));
+    }
     if plan.supervise {
         entrypoint.extend(forward(container::SUPERVISE_PORT, naming::SUPERVISE));
     }
@@ -237,6 +249,9 @@ fn agent_mounts(plan: &Plan) -> Result<Vec<Mount>> {
     ];
     if plan.supervise {
         mounts.extend(supervise::agent_mounts(&state)?);
+    }
+    if !plan.git_remotes.is_empty() {
+        mounts.push(git_gate::agent_mount());
     }
     if !plan.agent.skills.is_empty() {
         mounts.push(bind(&state.skills(), inside::skills(plan), true)?);

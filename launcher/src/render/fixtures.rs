@@ -14,6 +14,7 @@ pub(super) fn images() -> References {
         guards: vec![
             ("egress".to_owned(), "claude-bottle-egress:2233".to_owned()),
             ("supervise".to_owned(), "claude-bottle-supervise:4455".to_owned()),
+            ("git-gate".to_owned(), "claude-bottle-git-gate:6677".to_owned()),
         ],
     }
 }
@@ -43,6 +44,7 @@ pub(super) fn least() -> Plan {
         seat: Seat::Builtin,
         supervise: false,
         git_remotes: Vec::new(),
+        fingerprint_key: contract::gate::FingerprintKey::new([7; 32]),
         warnings: Vec::new(),
     }
 }
