@@ -11,7 +11,7 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 GUARDS := egress supervise git-gate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients lint build images bench peers install uninstall engine clean
+.PHONY: help demo test test-clients test-claude lint build images bench peers install uninstall engine clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -28,6 +28,9 @@ test: engine build images ## every test: unit, property, snapshot, and the whole
 
 test-clients: build ## MCP clients and the conformance suite that others wrote, against supervise; installs them into target/
 	python3 tests/clients/check.py $(BUILT)/libexec/bottle/$(ARCH)/supervise target/clients
+
+test-claude: build ## opt-in: the real Claude Code (380 MB from npm, proprietary) asks supervise, in print mode and interactively
+	python3 tests/clients/claude.py $(BUILT)/libexec/bottle/$(ARCH)/supervise target/claude
 
 lint: ## formatting, clippy, and cargo-deny where it is installed
 	cargo fmt --all --check

@@ -165,7 +165,11 @@ impl Supervise {
         let tool = ask.tool();
         let (found, waiting) = self.ask(ask, client(context), delivery).await?;
         let how = if found.is_new { "asked" } else { "asked again" };
-        tracing::info!("{} {how}: {tool}", found.id);
+        let delivery = match delivery {
+            Delivery::Blocking => "the call waits",
+            Delivery::Task => "as a task",
+        };
+        tracing::info!("{} {how}: {tool}, {delivery}", found.id);
         let Some(waiting) = waiting else {
             let task = answer::task(&found.id, found.asked_at, &found.standing);
             return Ok((found.id, CallToolResponse::Task(CreateTaskResult::new(task))));
