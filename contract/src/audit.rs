@@ -132,6 +132,11 @@ pub enum AuditEvent {
         /// The guard that there is not.
         guard: Guard,
     },
+    /// A guard acknowledges nothing, and was not probed: its files are as they were to be, and that is all that is known.
+    NotVerified {
+        /// The guard.
+        guard: Guard,
+    },
     /// What became of an approved change.
     Outcome {
         /// Whether it is in force.

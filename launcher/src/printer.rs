@@ -136,20 +136,16 @@ impl Printer {
                     .collect()
             })
             .collect();
-        let width = |column: usize| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count());
-            cells
-                .chain(header.get(column).map(|cell| cell.chars().count()))
-                .max()
-                .unwrap_or(0)
-        };
+        let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             let padded: Vec<String> = cells
-                .enumerate()
-                .map(|(column, cell)| format!("{cell:<0$}", width(column)))
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
                 .collect();
             padded.join("  ").trim_end().to_owned()
         };

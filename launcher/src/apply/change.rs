@@ -60,6 +60,8 @@ pub struct Change {
     pub new_slots: Vec<NewSlot>,
     /// For the agent, once it is done: such as `api.github.com is live`.
     pub statement: String,
+    /// What follows the time since when, such as `, until 2026-11-21T18:00:00.000Z`.
+    pub until: String,
 }
 
 impl FileStep {
@@ -87,6 +89,14 @@ impl FileStep {
 }
 
 impl Change {
+    /// A statement of what is true from this time on.
+    pub fn now(&self, at: contract::Timestamp) -> String {
+        match &self.stored {
+            Some(_) => self.statement.clone(),
+            None => format!("{} since {at}{}", self.statement, self.until),
+        }
+    }
+
     fn files(&self) -> impl Iterator<Item = &FileStep> {
         self.guards
             .iter()

@@ -86,7 +86,8 @@ pub fn block(
             });
         }
     }
-    change.statement = statement(ask, grant.as_ref());
+    change.statement = format!("{} is live", ask.host);
+    change.until = until(grant.as_ref());
     Ok(change)
 }
 
@@ -104,14 +105,14 @@ fn filters_stay(before: &RouteTable, ask: &RouteAsk) -> String {
     }
 }
 
-fn statement(ask: &RouteAsk, grant: Option<&Grant>) -> String {
-    let mut told = format!("{} is live", ask.host);
+fn until(grant: Option<&Grant>) -> String {
+    let mut told = String::new();
     if let Some(grant) = grant {
         if let Some(expires_at) = grant.expires_at {
-            told.push_str(&format!(" until {expires_at}"));
+            told.push_str(&format!(", until {expires_at}"));
         }
         if grant.once {
-            told.push_str(" for one request");
+            told.push_str(", for one request");
         }
     }
     told

@@ -66,7 +66,7 @@ fn write_files(step: &GuardStep) -> Result<()> {
 async fn acknowledged(target: &Target, step: &GuardStep) -> Result<Note, ack::NotInForce> {
     let by = Who::Guard { guard: step.guard };
     let Some(applied) = &step.applied else {
-        return Ok(Note::launcher(AuditEvent::NoGuard { guard: step.guard }));
+        return Ok(Note::launcher(AuditEvent::NotVerified { guard: step.guard }));
     };
     let said = ack::wait(applied, &target.nonce, &step.after_sha256, target.patience).await?;
     Ok(Note::by(

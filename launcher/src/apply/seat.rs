@@ -231,7 +231,8 @@ pub fn block(
                     dlp.exemptions.push(exemption);
                 }
             })?;
-            change.statement = format!("the rule {rule} does not apply to {host} until {expires_at}");
+            change.statement = format!("the rule {rule} does not apply to {host}");
+            change.until = format!(", until {expires_at}");
         }
     }
     change.guards.push(files.step(target));

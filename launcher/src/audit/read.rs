@@ -4,6 +4,7 @@ use super::AuditLog;
 use crate::error::Result;
 use contract::Sha256Hex;
 use contract::audit::AuditEntry;
+use std::collections::BTreeSet;
 
 /// One line.
 #[derive(Debug, Clone)]
@@ -29,13 +30,50 @@ pub fn read(log: &AuditLog) -> Result<Vec<AuditEntry>> {
         .map_err(|why| log.unreadable(anyhow::anyhow!(why)))
 }
 
+/// As much of an entry as says what was seen.
+#[derive(serde::Deserialize)]
+struct Seen<'l> {
+    #[serde(borrow, default)]
+    proposal_id: Option<std::borrow::Cow<'l, str>>,
+    #[serde(borrow)]
+    event: Kind<'l>,
+}
+
+#[derive(serde::Deserialize)]
+struct Kind<'l> {
+    #[serde(borrow)]
+    kind: std::borrow::Cow<'l, str>,
+}
+
 impl AuditLog {
+    /// The proposals that were noted as seen, without reading the rest of their entries: a queue may be long.
+    pub fn proposed(&self) -> Result<BTreeSet<String>> {
+        let bytes = self.bytes()?;
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let seen = lines.filter_map(|line| serde_json::from_slice::<Seen<'_>>(line).ok());
+        Ok(seen
+            .filter(|seen| seen.event.kind == "proposed")
+            .filter_map(|seen| seen.proposal_id.map(std::borrow::Cow::into_owned))
+            .collect())
+    }
+
+    /// Whether an edit or a revocation was ever begun, found out without reading entries.
+    pub fn has_edits(&self) -> Result<bool> {
+        let bytes = self.bytes()?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(text.contains("\"kind\":\"editing\"") || text.contains("\"kind\":\"revoking\""))
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>> {
+        match fs_err::read(&self.path) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(super) fn lines_on_disk(&self) -> Result<Lines> {
-        let bytes = match fs_err::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let bytes = self.bytes()?;
         let mut lines = Lines {
             whole: Vec::new(),
             torn: None,

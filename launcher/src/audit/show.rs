@@ -77,6 +77,11 @@ fn what(event: &AuditEvent) -> String {
             Verified::Probe => "lets a probe through".to_owned(),
         },
         AuditEvent::NoGuard { guard } => format!("this bottle has no {guard}"),
+        AuditEvent::NotVerified { guard } => {
+            format!(
+                "{guard} was given its files; it acknowledges nothing, so that it took them up is not verified"
+            )
+        }
         AuditEvent::Outcome { outcome, now } => {
             let outcome = match outcome {
                 Outcome::Applied => "applied",

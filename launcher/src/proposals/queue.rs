@@ -1,5 +1,6 @@
 //! The queues of all bottles, as their files say.
 
+use crate::apply::Target;
 use crate::error::{Error, Kind, Result};
 use crate::home::Home;
 use crate::lifecycle::folder;
@@ -93,6 +94,14 @@ impl Queue {
             }
         }
         Ok(queue)
+    }
+
+    /// Whether anything of it was answered or taken back, by the names of the files alone.
+    pub fn is_touched(target: &Target) -> Result<bool> {
+        let withdrawn = |name: &String| name.ends_with(".withdrawn");
+        let answered = |name: &String| name.ends_with(".json");
+        Ok(names(&target.state.responses())?.iter().any(answered)
+            || names(&target.state.proposals())?.iter().any(withdrawn))
     }
 
     fn add(&mut self, other: Self) {

@@ -57,21 +57,17 @@ async fn one(context: &Context, home: &Home, slug: &Slug) -> Result<()> {
     }
 }
 
-/// Whether there may be anything to do, found out without a lock.
+/// Whether there may be anything to do, found out without a lock, and without reading a long queue that nobody has answered yet.
 fn is_unsettled(target: &Target) -> Result<bool> {
+    let log = target.audit();
+    let ended = ended(target)?;
+    if !Queue::is_touched(target)? && ended.is_empty() && !log.has_edits()? {
+        return Ok(false);
+    }
     let queue = Queue::of(&target.home, &target.slug)?;
     let unfinished = |item: &Item| matches!(item.status, ProposalStatus::Approved | ProposalStatus::Applying);
     if queue.items.iter().any(unfinished) {
         return Ok(true);
-    }
-    let ended = ended(target)?;
-    let answered = queue
-        .items
-        .iter()
-        .any(|item| item.response.is_some() || item.withdrawn);
-    let log = target.audit();
-    if !answered && ended.is_empty() && !log.path().is_file() {
-        return Ok(false);
     }
     let index = Index::of(&log)?;
     let unnoted = queue.items.iter().any(|item| {
@@ -388,9 +384,10 @@ pub fn decision_notes(index: &Index, item: &Item) -> Vec<Note> {
 }
 
 fn seen_note(index: &Index, item: &Item) -> Option<Note> {
-    if index.proposed.contains(item.id()) {
-        return None;
-    }
+    (!index.proposed.contains(item.id())).then(|| proposed_note(item))
+}
+
+fn proposed_note(item: &Item) -> Note {
     let event = AuditEvent::Proposed {
         tool: item.proposal.ask.tool().to_owned(),
         proposal_sha256: item.sha256.clone(),
@@ -398,7 +395,7 @@ fn seen_note(index: &Index, item: &Item) -> Option<Note> {
         asked: asked(&item.proposal.ask),
         justification: escaped(item.proposal.ask.justification()),
     };
-    Some(Note::by(Who::Agent, event).joined(Some(item.id()), None))
+    Note::by(Who::Agent, event).joined(Some(item.id()), None)
 }
 
 fn withdrawal_note(index: &Index, item: &Item) -> Vec<Note> {
@@ -436,9 +433,10 @@ pub fn note_seen(home: &Home, queue: &Queue) -> Result<()> {
     slugs.dedup();
     for slug in slugs {
         let log = AuditLog::of(home, slug);
-        let index = Index::of(&log)?;
+        let seen = log.proposed()?;
         let of_it = queue.items.iter().filter(|item| item.slug == *slug);
-        log.append(of_it.filter_map(|item| seen_note(&index, item)))?;
+        let fresh = of_it.filter(|item| !seen.contains(item.id().as_str()));
+        log.append(fresh.map(proposed_note))?;
     }
     Ok(())
 }

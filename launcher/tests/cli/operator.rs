@@ -161,7 +161,7 @@ fn the_only_pending_one_is_approved_enforced_listed_audited_and_revoked() {
     propose(&bottle, "p-00000001", "pypi.org");
     let told = bottle.run(&["approve", "--yes", "--for", "2h"]);
     assert!(
-        told.starts_with("exit 0\n--- stdout\npypi.org is live until "),
+        told.starts_with("exit 0\n--- stdout\npypi.org is live since "),
         "{told}"
     );
     assert!(told.contains("bottle revoke g-00000001"), "{told}");
