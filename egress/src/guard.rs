@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use contract::matcher::Refusal as NoRoute;
 use contract::{Grant, GrantId, HostName, Route};
-use http::header::{ACCEPT_ENCODING, IF_RANGE, PROXY_AUTHORIZATION, RANGE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{IF_RANGE, PROXY_AUTHORIZATION, RANGE};
+use http::{HeaderMap, StatusCode};
 use mitm::{
     ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal, RequestHead, Verdict,
     WayIn,
@@ -18,7 +18,9 @@ use mitm::{
 use crate::agent_credentials;
 use crate::answer;
 use crate::decision::{self, Asked, NotAllowed};
+use crate::encoded::Decoders;
 use crate::events::{self, Draft};
+use crate::forms::FormMethod;
 use crate::grants::{Grants, SpendError};
 use crate::held::{Budget, HELD_IN_ALL};
 use crate::introspection;
@@ -37,6 +39,7 @@ pub struct Egress {
     grants: Arc<Grants>,
     log: EventLog,
     budget: Budget,
+    decoders: Decoders,
     /// The bottle has supervise: denials name the tool that asks.
     supervise: bool,
 }
@@ -56,6 +59,7 @@ impl Egress {
             grants,
             log,
             budget: Budget::new(HELD_IN_ALL),
+            decoders: Decoders::default(),
             supervise,
         }
     }
@@ -257,7 +261,7 @@ impl Policy for Egress {
         }
         let looks_into_response = admitting.route.auth.is_some();
         if looks_into_response {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            self.decoders.narrow(headers);
             // Of a response that repeats the credential, an agent could ask for one part at a time.
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
@@ -273,8 +277,10 @@ impl Policy for Egress {
             policy.tripwire().clone(),
             standing,
             self.budget.clone(),
+            self.decoders.clone(),
             self.supervise,
         )
+        .with_form(FormMethod::of(head, admitting.route, headers))
         .with_event(self.log.clone(), place, draft);
         Verdict::Forward(Forward { permit, upstream })
     }

@@ -91,14 +91,16 @@ impl MessageTripwire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tripwire::Tripwire;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     const VALUE: &str = "sk-live-4bF9xQ2_tZ7";
 
     fn tripwire() -> MessageTripwire {
-        crate::tripwire::Tripwire::of([VALUE.as_bytes()])
-            .messages()
-            .unwrap()
+        // Takes long to make, in a build without optimization.
+        static TRIPWIRE: LazyLock<Tripwire> = LazyLock::new(|| Tripwire::of([VALUE.as_bytes()]));
+        TRIPWIRE.messages().unwrap()
     }
 
     /// What leaves of each message at its end; `Err` when it was cut.

@@ -89,9 +89,24 @@ fn method_fields(query: Option<&[u8]>) -> impl Iterator<Item = Vec<u8>> {
     fields.filter_map(|field| {
         let mut halves = field.splitn(2, |byte| *byte == b'=');
         let key = reading::percent_decode(halves.next().unwrap_or_default());
-        key.eq_ignore_ascii_case(METHOD_FIELD)
-            .then(|| reading::percent_decode(halves.next().unwrap_or_default()))
+        names_method(&key).then(|| reading::percent_decode(halves.next().unwrap_or_default()))
     })
+}
+
+/// Whether a field of this name, decoded, is one that replaces the method: in any case, with what PHP leaves out before and after a
+/// name, and with what it turns into `_`.
+pub fn names_method(name: &[u8]) -> bool {
+    let name = name
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    match (name.split_first(), METHOD_FIELD.split_first()) {
+        (Some((first, rest)), Some((_, method))) => {
+            matches!(first, b'_' | b'.' | b'[') && rest.eq_ignore_ascii_case(method)
+        }
+        _ => false,
+    }
 }
 
 /// Judges what would replace the request line, on routes that filter by it.
@@ -119,7 +134,7 @@ pub fn judge(
 }
 
 /// These servers fold the letter case of the value, and an empty one replaces nothing.
-fn admits_method(route: &Route, line: RequestLine<'_>, value: &[u8]) -> Result<(), Refusal> {
+pub fn admits_method(route: &Route, line: RequestLine<'_>, value: &[u8]) -> Result<(), Refusal> {
     let method = String::from_utf8_lossy(value).trim().to_ascii_uppercase();
     if method.is_empty() {
         return Ok(());

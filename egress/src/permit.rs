@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use contract::DenialReason;
 use contract::denial::DENIED_BY_HEADER;
-use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
 use mitm::{
     BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
@@ -17,7 +16,9 @@ use mitm::{
 
 use crate::answer;
 use crate::decision::Allowed;
+use crate::encoded::{Decoders, EncodedTripwire, Encoding};
 use crate::events::Draft;
+use crate::forms::FormMethod;
 use crate::git_push::only_downloads;
 use crate::held::{Budget, HeldBody};
 use crate::messages::MessageTripwire;
@@ -48,7 +49,10 @@ pub struct Admitted {
     seat_answers: bool,
     body: BodyLength,
     standing: Standing,
+    /// The body is a form that may name another method.
+    form: Option<FormMethod>,
     budget: Budget,
+    decoders: Decoders,
     event: Option<(EventLog, Place, Draft)>,
 }
 
@@ -70,6 +74,7 @@ impl Admitted {
         tripwire: Arc<Tripwire>,
         standing: Standing,
         budget: Budget,
+        decoders: Decoders,
         supervise: bool,
     ) -> Self {
         Self {
@@ -85,9 +90,17 @@ impl Admitted {
             seat_answers: allowed.admitting.prepared.seat_answers,
             body: head.body,
             standing,
+            form: None,
             budget,
+            decoders,
             event: None,
         }
+    }
+
+    /// Has the method judged that its body may name.
+    pub fn with_form(mut self, form: Option<FormMethod>) -> Self {
+        self.form = form;
+        self
     }
 
     /// Adds the event that is written when the request is over, and its place.
@@ -106,29 +119,32 @@ impl Admitted {
         }
     }
 
-    fn judge_response(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Refused> {
+    /// How the body is written, if the response may pass.
+    fn judge_response(&self, status: StatusCode, headers: &HeaderMap) -> Result<Encoding, Refused> {
         if self.tripwire.finds_in_fields(headers) {
             return Err(Refused::CredentialInResponse);
         }
         let without_body =
             self.is_head || status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT;
-        if !without_body && !self.tripwire.is_empty() && is_encoded(headers) {
-            return Err(Refused::ResponseEncoding);
+        if without_body || self.tripwire.is_empty() {
+            return Ok(Encoding::Plain);
         }
-        Ok(())
+        self.decoders.of(headers)
     }
 }
 
 impl Permit for Admitted {
     fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
         let tripwire = self.tripwire.body();
-        if self.body == BodyLength::None || (tripwire.is_none() && !self.lfs_batch) {
+        let form = self.form.take();
+        if self.body == BodyLength::None || (tripwire.is_none() && form.is_none() && !self.lfs_batch) {
             return None;
         }
         let short = matches!(self.body, BodyLength::Exact(length) if length <= HELD_WHOLE);
         Some(Box::new(RequestBody {
             held: (self.lfs_batch || short).then(|| self.budget.body()),
             lfs_batch: self.lfs_batch,
+            form,
             tripwire,
             // A body without a known length may be one side of a conversation: it must not wait.
             defers_head: self.lfs_batch || matches!(self.body, BodyLength::Exact(_)),
@@ -163,15 +179,21 @@ impl Permit for Admitted {
         if !self.injects {
             return Ok(None);
         }
-        self.judge_response(status, headers)
+        let encoding = self
+            .judge_response(status, headers)
             .map_err(|refused| self.verdicts.denial(&refused))?;
-        let inspector = self.tripwire.body().map(|tripwire| {
-            Box::new(ResponseBody {
-                tripwire,
-                verdicts: self.verdicts.clone(),
-            }) as Box<dyn Inspector>
-        });
-        Ok(inspector)
+        let Some(plain) = self.tripwire.body() else {
+            return Ok(None);
+        };
+        let encoded = match encoding {
+            Encoding::Plain => None,
+            Encoding::Coded(decoder) => Some(self.tripwire.encoded(decoder)),
+        };
+        Ok(Some(Box::new(ResponseBody {
+            plain,
+            encoded,
+            verdicts: self.verdicts.clone(),
+        })))
     }
 
     fn websocket_inspectors(&mut self) -> MessageInspectors {
@@ -199,13 +221,6 @@ impl Permit for Admitted {
             );
         }
     }
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 // === impl Verdicts ===
@@ -241,15 +256,21 @@ impl Verdicts {
 struct RequestBody {
     held: Option<HeldBody>,
     lfs_batch: bool,
+    form: Option<FormMethod>,
     tripwire: Option<BodyTripwire>,
     defers_head: bool,
     verdicts: Verdicts,
 }
 
 impl RequestBody {
-    fn pass_on(&mut self, data: Bytes, released: &mut Released) -> Result<(), Tripped> {
+    fn pass_on(&mut self, data: Bytes, released: &mut Released) -> Result<(), Refused> {
+        if let Some(form) = &mut self.form {
+            form.push(&data).map_err(Refused::NoRoute)?;
+        }
         match &mut self.tripwire {
-            Some(tripwire) => tripwire.push(data, released),
+            Some(tripwire) => tripwire
+                .push(data, released)
+                .map_err(|Tripped| Refused::CredentialInRequest),
             None => {
                 released.push(data);
                 Ok(())
@@ -258,10 +279,15 @@ impl RequestBody {
     }
 
     /// Lets go of what was held, and of what the tripwire holds.
-    fn pass_rest(&mut self, held: Bytes, released: &mut Released) -> Result<(), Tripped> {
+    fn pass_rest(&mut self, held: Bytes, released: &mut Released) -> Result<(), Refused> {
         self.pass_on(held, released)?;
+        if let Some(form) = &mut self.form {
+            form.finish().map_err(Refused::NoRoute)?;
+        }
         match &mut self.tripwire {
-            Some(tripwire) => tripwire.finish(released),
+            Some(tripwire) => tripwire
+                .finish(released)
+                .map_err(|Tripped| Refused::CredentialInRequest),
             None => Ok(()),
         }
     }
@@ -271,7 +297,7 @@ impl Inspector for RequestBody {
     fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Cut> {
         let Some(held) = &mut self.held else {
             let passed = self.pass_on(data, released);
-            return passed.map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest));
+            return passed.map_err(|refused| self.verdicts.cut(&refused));
         };
         if self.lfs_batch && held.len() + data.len() > LONGEST_LFS_BATCH {
             return Err(self.verdicts.cut(&Refused::LfsBatchTooLong));
@@ -288,7 +314,7 @@ impl Inspector for RequestBody {
         }
         // Nothing leaves before the last piece was looked at: a cut drops what was released here.
         self.pass_rest(held, released)
-            .map_err(|_| self.verdicts.cut(&Refused::CredentialInRequest))
+            .map_err(|refused| self.verdicts.cut(&refused))
     }
 
     fn defers_head(&self) -> bool {
@@ -298,25 +324,37 @@ impl Inspector for RequestBody {
 
 /// Looks at a response's body for the credential that went out.
 struct ResponseBody {
-    tripwire: BodyTripwire,
+    plain: BodyTripwire,
+    /// Instead, where the body is compressed.
+    encoded: Option<EncodedTripwire>,
     verdicts: Verdicts,
 }
 
 impl Inspector for ResponseBody {
     fn push(&mut self, data: Bytes, released: &mut Released) -> Result<(), Cut> {
-        self.tripwire
-            .push(data, released)
-            .map_err(|_| self.verdicts.cut(&Refused::CredentialInResponse))
+        let pushed = match &mut self.encoded {
+            Some(encoded) => encoded.push(data, released),
+            None => self
+                .plain
+                .push(data, released)
+                .map_err(|Tripped| Refused::CredentialInResponse),
+        };
+        pushed.map_err(|refused| self.verdicts.cut(&refused))
     }
 
     fn finish(&mut self, released: &mut Released) -> Result<(), Cut> {
-        self.tripwire
-            .finish(released)
-            .map_err(|_| self.verdicts.cut(&Refused::CredentialInResponse))
+        let finished = match &mut self.encoded {
+            Some(encoded) => encoded.finish(released),
+            None => self
+                .plain
+                .finish(released)
+                .map_err(|Tripped| Refused::CredentialInResponse),
+        };
+        finished.map_err(|refused| self.verdicts.cut(&refused))
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), Cut> {
-        if self.tripwire.finds_in_fields(trailers) {
+        if self.plain.finds_in_fields(trailers) {
             return Err(self.verdicts.cut(&Refused::CredentialInResponse));
         }
         Ok(())

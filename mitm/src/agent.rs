@@ -200,7 +200,8 @@ where
         .header_read_timeout(None)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(gate), service);
-    drive(
+    // What went wrong in HTTP/1 the gate knows better.
+    let _ = drive(
         &mut served,
         |served| Pin::new(served).graceful_shutdown(),
         &activity,
@@ -217,6 +218,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::clone(&leg.activity);
+    let kept = Arc::clone(&leg);
     let keep_alive = leg.core.limits.timeouts.keep_alive;
     let head_bytes = u32::try_from(leg.core.limits.head_bytes).unwrap_or(u32::MAX);
     let streams = leg.core.limits.streams;
@@ -232,7 +234,7 @@ where
         .max_concurrent_streams(streams)
         .max_header_list_size(head_bytes)
         .serve_connection(TokioIo::new(io), service);
-    drive(
+    let ended = drive(
         &mut served,
         |served| Pin::new(served).graceful_shutdown(),
         &activity,
@@ -240,17 +242,31 @@ where
         draining,
     )
     .await;
+    if let Err(error) = ended
+        && let Some(detail) = broke_http2(&error)
+    {
+        kept.refuse_connection(Reason::BadHttp2, &detail);
+    }
+}
+
+/// What the agent did against the protocol, if that is why its connection ended.
+fn broke_http2(error: &hyper::Error) -> Option<String> {
+    let source = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    let reason = source.reason().filter(|reason| *reason != h2::Reason::NO_ERROR)?;
+    let ours = source.is_library() && source.is_go_away();
+    ours.then(|| format!("the connection's frames break HTTP/2: {reason}"))
 }
 
 /// Runs a connection; ends it gently when the proxy drains or when it had no request for too long, and harshly
-/// when an idle one does not take the hint.
+/// when an idle one does not take the hint. Gives the error with which it ended.
 async fn drive<C, E>(
     served: &mut C,
     end_gently: impl Fn(&mut C),
     activity: &Activity,
     keep_alive: Duration,
     draining: &CancellationToken,
-) where
+) -> Result<(), E>
+where
     C: Future<Output = Result<(), E>> + Unpin,
     E: std::fmt::Display,
 {
@@ -261,10 +277,10 @@ async fn drive<C, E>(
         tokio::select! {
             biased;
             ended = &mut *served => {
-                if let Err(error) = ended {
+                if let Err(error) = &ended {
                     tracing::debug!(%error, "agent connection ended");
                 }
-                return;
+                return ended;
             }
             () = draining.cancelled(), if !ending => {
                 ending = true;
@@ -275,7 +291,7 @@ async fn drive<C, E>(
                 if !rest.is_zero() {
                     idle.set(tokio::time::sleep(rest));
                 } else if hinted {
-                    return;
+                    return Ok(());
                 } else {
                     hinted = true;
                     ending = true;

@@ -1,8 +1,6 @@
 //! Answers written straight to a connection: to a CONNECT, and to what never became a request.
 
 use std::io;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -15,6 +13,8 @@ use crate::policy::LocalResponse;
 /// does not reset the connection before it has read its answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
+/// How long an answer may take that is not waited for.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// The answer to an admitted CONNECT.
 pub(crate) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -36,16 +36,14 @@ where
     write_and_close(io, &encode(answer)).await;
 }
 
-/// Writes the answer as far as the connection takes it without waiting, and closes.
+/// Writes the answer and closes, without reading what the agent sends. A connection that was just accepted takes it at once.
 pub(crate) async fn answer_at_once<IO>(mut io: IO, answer: &LocalResponse)
 where
     IO: AsyncWrite + Unpin,
 {
-    let bytes = encode(answer);
-    std::future::poll_fn(|cx| {
-        let _ = Pin::new(&mut io).poll_write(cx, &bytes);
-        let _ = Pin::new(&mut io).poll_shutdown(cx);
-        Poll::Ready(())
+    let _ = tokio::time::timeout(AT_ONCE, async {
+        io.write_all(&encode(answer)).await?;
+        io.shutdown().await
     })
     .await;
 }

@@ -76,6 +76,8 @@ reasons! {
     AmbiguousFraming = "ambiguous_framing", BAD_REQUEST;
     /// CONNECT inside a tunnel or TRACE.
     MethodNotSupported = "method_not_supported", METHOD_NOT_ALLOWED;
+    /// An HTTP/2 connection whose frames break the protocol: it was closed, with GOAWAY.
+    BadHttp2 = "bad_http2", BAD_REQUEST;
     /// An expectation other than `100-continue`.
     ExpectationFailed = "expectation_failed", EXPECTATION_FAILED;
     /// After CONNECT: the first bytes are not a TLS ClientHello.

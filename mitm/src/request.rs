@@ -262,6 +262,21 @@ impl<P: Policy> AgentLeg<P> {
         }
     }
 
+    /// Reports what ended the whole connection; there is no one to answer.
+    pub(crate) fn refuse_connection(&self, reason: Reason, detail: &str) {
+        self.core.refuse(&Refusal {
+            reason,
+            detail,
+            connection: self.connection,
+            way_in: Some(self.way_in),
+            authority: self.tunnel.as_ref().map(|tunnel| &tunnel.authority),
+            method: None,
+            target: None,
+            admitted: false,
+            answerable: false,
+        });
+    }
+
     fn refuse(
         &self,
         refused: &Refused,

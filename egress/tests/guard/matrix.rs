@@ -65,6 +65,18 @@ pub(crate) fn cases() -> Vec<(Ask, Expect)> {
             ask("POST", "filtered.example", "/ok/x?_method=DELETE"),
             Refused(DenialReason::MethodNotAllowed),
         ),
+        (
+            ask("POST", "filtered.example", "/ok/x")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("x=1&_method=DELETE"),
+            Refused(DenialReason::MethodNotAllowed),
+        ),
+        (
+            ask("POST", "filtered.example", "/ok/x")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("x=1&_method=POST"),
+            Forwarded,
+        ),
         // path
         (get("filtered.example", "/ok/x"), Forwarded),
         (get("filtered.example", "/ok/a%2Fb"), Forwarded),

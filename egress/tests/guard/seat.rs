@@ -306,7 +306,15 @@ fn respond(path: &str, headers: &HeaderMap, shared: Arc<Shared>) -> Response<Bod
             let name = http::HeaderName::from_bytes(format!("x-{}", credential()).as_bytes()).unwrap();
             response.headers_mut().insert(name, "x".parse().unwrap());
         }
-        "gzip" => set(&mut response, "content-encoding", "gzip"),
+        "zstd" => set(&mut response, "content-encoding", "zstd"),
+        "gzip" => {
+            set(&mut response, "content-encoding", "gzip");
+            *response.body_mut() = bytewise(gzip("upstream"));
+        }
+        "echo-gzip" => {
+            set(&mut response, "content-encoding", "gzip");
+            *response.body_mut() = bytewise(gzip(&format!("you sent {} to me", credential())));
+        }
         "alt-svc" => set(&mut response, "alt-svc", "h3=\":443\""),
         "seat-denied" => {
             *response.status_mut() = StatusCode::FORBIDDEN;
@@ -332,10 +340,17 @@ fn whole(text: &str) -> Body {
         .boxed()
 }
 
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// One byte per frame, so that nothing is ever seen whole.
-fn bytewise(text: String) -> Body {
+fn bytewise(text: impl Into<Vec<u8>>) -> Body {
     let frames = text
-        .into_bytes()
+        .into()
         .into_iter()
         .map(|byte| Ok(Frame::data(Bytes::copy_from_slice(&[byte]))));
     StreamBody::new(futures_util::stream::iter(frames)).boxed()

@@ -268,7 +268,9 @@ type SeenRequest = (String, String, Vec<u8>);
 /// What hyper sees behind a gate; it must see `count` requests.
 async fn read_by_hyper(wire: Vec<u8>, step: usize, count: usize) -> Vec<SeenRequest> {
     use http_body_util::{BodyExt, Empty};
-    let (gate, agent, activity) = gate(Leg::Tunnel);
+    let (mut gate, agent, activity) = gate(Leg::Tunnel);
+    // This is not about time, on however busy a machine.
+    gate.head_timeout = Duration::from_secs(20);
     let (record, mut recorded) = tokio::sync::mpsc::unbounded_channel();
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (record, under_way) = (record.clone(), activity.under_way());

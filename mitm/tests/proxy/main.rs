@@ -10,6 +10,7 @@
 )]
 
 mod bodies;
+mod faults;
 mod harness;
 mod headers;
 mod inspection;
