@@ -15,7 +15,7 @@ const SUSPICIOUS_DATA: usize = 26;
 /// Judges the name of a host: does it carry data?
 pub fn host(examiner: &Examiner) -> Result<(), Refused> {
     let host = examiner.host();
-    if !examiner.policy().judges_name(host) {
+    if examiner.policy().is_named_well(host) || !examiner.policy().judges_name(host) {
         return Ok(());
     }
     if carries_data(host) && examiner.policy().blocks() {
@@ -23,7 +23,11 @@ pub fn host(examiner: &Examiner) -> Result<(), Refused> {
     }
     examiner.whole(&Place::Host, host.as_bytes())?;
     let labels: Vec<&[u8]> = host.split('.').map(str::as_bytes).collect();
-    put_together(examiner, &Place::Host, &labels)
+    put_together(examiner, &Place::Host, &labels)?;
+    if examiner.warned().is_none() {
+        examiner.policy().remember_name(host);
+    }
+    Ok(())
 }
 
 /// Whether more of a name looks like data than an identifier that a cloud gives a host has (8 to 20 characters).

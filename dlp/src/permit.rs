@@ -52,8 +52,7 @@ pub struct Allowed {
 /// Makes the refusals of this request's inspectors, and remembers the first for the event.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
-    host: Option<HostName>,
-    shown_host: Arc<str>,
+    examiner: Examiner,
     supervise: bool,
     first: Arc<OnceLock<(DenialReason, Option<String>)>>,
 }
@@ -182,8 +181,7 @@ impl Verdicts {
     /// For a request to this host.
     pub fn new(examiner: &Examiner, supervise: bool) -> Self {
         Self {
-            host: examiner.host().parse().ok(),
-            shown_host: redact::host(examiner.host(), examiner.policy()).into(),
+            examiner: examiner.clone(),
             supervise,
             first: Arc::default(),
         }
@@ -193,14 +191,15 @@ impl Verdicts {
     pub fn denial(&self, refused: &Refused) -> Denial {
         let reason = refused.reason();
         let _ = self.first.set((reason, refused.rule().map(str::to_owned)));
+        let host: Option<HostName> = self.examiner.host().parse().ok();
         let telling = Telling {
-            host: self.host.as_ref(),
+            host: host.as_ref(),
             supervise: self.supervise,
         };
         let mut told_agent = answer::denial(
             refused.status(),
             reason,
-            Some(self.shown_host.to_string()),
+            Some(redact::host(self.examiner.host(), self.examiner.policy())),
             refused.message(telling),
             refused.remedy(telling),
         );

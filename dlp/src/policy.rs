@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ::guard::clock::Now;
 use contract::Sha256Hex;
 use mitm::Upstream;
+use parking_lot::RwLock;
 use pipelock_config::{DlpFile, Exemption, OnFinding, ResponseScanning, Seat};
 use secrets::known::KnownValues;
 use secrets::{Judge, Options, RuleSet, Scanner, Setting};
@@ -38,7 +39,12 @@ pub struct CompiledPolicy {
     recovery_phrase_rules: Vec<Arc<str>>,
     /// Rules whose matches speak for themselves by their form.
     by_form: HashSet<Arc<str>>,
+    /// Hosts whose names were judged and are in order: the same few are asked for again and again.
+    named_well: RwLock<HashSet<String>>,
 }
+
+/// So many of them are remembered.
+const NAMES: usize = 1024;
 
 /// Why files that parse cannot come into force.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +101,7 @@ impl CompiledPolicy {
             boot_deadlines,
             recovery_phrase_rules,
             by_form,
+            named_well: RwLock::default(),
             seat,
             dlp,
         })
@@ -191,6 +198,24 @@ impl CompiledPolicy {
             .iter()
             .any(|name| name.matches(host, true))
             && !self.is_exempt(HOST_NAME_DATA, host)
+    }
+
+    /// Whether the name of a host was judged by this policy, and is in order.
+    pub fn is_named_well(&self, host: &str) -> bool {
+        self.named_well.read().contains(host)
+    }
+
+    /// Remembers that the name of a host is in order. An exemption may end, so what needs one is judged again.
+    pub fn remember_name(&self, host: &str) {
+        let exempt = self
+            .dlp
+            .exemptions
+            .iter()
+            .any(|exemption| exemption.host.as_str() == host);
+        let mut named_well = self.named_well.write();
+        if !exempt && named_well.len() < NAMES {
+            named_well.insert(host.to_owned());
+        }
     }
 
     /// Whether values of the environment are looked for in what goes to a host.

@@ -135,6 +135,24 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// One POST of this JSON, its length known.
+    pub async fn post_json(&mut self, path: &str, body: Bytes) -> anyhow::Result<()> {
+        self.sender.ready().await?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("host", &self.host)
+            .header("content-type", "application/json")
+            .header("user-agent", "bench/1.0")
+            .header("accept", "application/json")
+            .body(http_body_util::Full::new(body).boxed_unsync())?;
+        let response = self.sender.send_request(request).await?;
+        ensure!(response.status() == 200, "{path} answered {}", response.status());
+        read(response).await.map(|_| ())
+    }
+}
+
 async fn read(response: Response<Incoming>) -> anyhow::Result<usize> {
     let mut body = response.into_body();
     let mut bytes = 0;

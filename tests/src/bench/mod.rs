@@ -12,6 +12,7 @@ pub mod namespaces;
 pub mod origin;
 pub mod peer;
 pub mod report;
+pub mod seat;
 pub mod tunnel;
 
 use crate::authority::Authority;

@@ -19,6 +19,9 @@ const PIECE: &[u8] = &[b'x'; 64 * 1024];
 /// Size of the large bodies: 64 MiB.
 pub const LARGE: usize = 64 * 1024 * 1024;
 
+/// Size of `/megabyte`.
+pub const MEGABYTE: usize = 16 * PIECE.len();
+
 /// Serves until the process ends.
 pub async fn serve(listen: SocketAddr, files: &Files) -> anyhow::Result<()> {
     let mut config = (*server_config(&files.path("origin.pem"), &files.path("origin-key.pem"))?).clone();
@@ -56,6 +59,12 @@ async fn answer(
                 (0..LARGE / PIECE.len()).map(|_| Ok(Frame::data(Bytes::from_static(PIECE)))),
             );
             Response::new(UnsyncBoxBody::new(StreamBody::new(pieces)))
+        }
+        "/megabyte" => {
+            let pieces = (0..MEGABYTE / PIECE.len()).map(|_| Ok(Frame::data(Bytes::from_static(PIECE))));
+            Response::new(UnsyncBoxBody::new(StreamBody::new(futures_util::stream::iter(
+                pieces,
+            ))))
         }
         "/events" => {
             let events = futures_util::stream::unfold(0, |number: u32| async move {

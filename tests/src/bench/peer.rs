@@ -171,7 +171,7 @@ impl Drop for Peer {
     }
 }
 
-fn cpu(process: u32) -> Duration {
+pub(super) fn cpu(process: u32) -> Duration {
     let Ok(threads) = fs_err::read_dir(format!("/proc/{process}/task")) else {
         return Duration::ZERO;
     };

@@ -32,6 +32,20 @@ enum What {
         #[arg(long)]
         results: PathBuf,
     },
+    /// What the pipelock seat costs, alone and behind egress (needs root)
+    BenchSeat {
+        /// Interleaved rounds; the median of them is reported
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Its load, inside its namespace
+    #[command(hide = true)]
+    BenchSeatLoad {
+        #[arg(long)]
+        files: PathBuf,
+        #[arg(long)]
+        rounds: usize,
+    },
     /// The benchmark's load, inside its namespace
     #[command(hide = true)]
     BenchLoad {
@@ -122,6 +136,11 @@ fn main() -> ExitCode {
             };
             let mut say = |line: &str| println!("{line}");
             block_on(bench::load(&Files::at(&files), &extent, &results, &mut say)).map(|()| true)
+        }
+        What::BenchSeat { rounds } => bench::seat::run(rounds).map(|()| true),
+        What::BenchSeatLoad { files, rounds } => {
+            let mut say = |line: &str| println!("{line}");
+            block_on(bench::seat::load(&Files::at(&files), rounds, &mut say)).map(|()| true)
         }
         What::BenchOrigin { listen, files } => {
             block_on(bench::origin::serve(listen, &Files::at(&files))).map(|()| true)
