@@ -6,7 +6,9 @@
 //! Client and proxies share one network namespace, the origin has another, joined by a veth pair: a guard
 //! refuses to dial loopback and its own networks, so the origin must be elsewhere. Both are made and removed here.
 
+pub mod bars;
 pub mod client;
+pub mod figure;
 pub mod measure;
 pub mod namespaces;
 pub mod origin;

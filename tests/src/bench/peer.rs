@@ -145,9 +145,9 @@ impl Peer {
         Ok(())
     }
 
-    /// CPU time of all its processes so far, from the kernel's nanosecond accounting of each thread.
-    pub fn cpu(&self) -> Duration {
-        self.processes.iter().map(|process| cpu(process.id())).sum()
+    /// CPU time of each of its processes so far, from the kernel's nanosecond accounting of each thread.
+    pub fn cpu(&self) -> Vec<Duration> {
+        self.processes.iter().map(|process| cpu(process.id())).collect()
     }
 
     /// Resident memory in KiB: now (`VmRSS`), and its highest (`VmHWM`).
