@@ -5,6 +5,9 @@
 //! refusals that the core makes by itself cannot wait; one that finds no place is counted, and the next event carries
 //! the count (`lost_before`). When standard output is gone altogether, the guard stops: nothing would record what
 //! it lets through.
+//!
+//! The writer is woken once for many events: after the first it lets [`GATHER`] go by. While it does, handing it an
+//! event wakes no thread, which would cost a request more than everything else about its event.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -22,6 +25,12 @@ pub const PLACES: usize = 16 * 1024;
 
 /// How long a request waits for a place.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an event may wait for others to be written with it. Well under what a person who follows the log notices.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// A write is about so long, bytes.
+const WRITE: usize = 64 * 1024;
 
 /// Where access events go.
 #[derive(Debug, Clone)]
@@ -46,7 +55,7 @@ pub struct Writer(Option<JoinHandle<()>>);
 #[derive(Debug)]
 struct Line {
     event: AccessEvent,
-    _place: Place,
+    place: Place,
 }
 
 // === impl EventLog ===
@@ -112,7 +121,7 @@ impl EventLog {
         };
         event.lost_before = self.lost.swap(0, Ordering::Relaxed);
         let lost = event.lost_before;
-        let line = Line { event, _place: place };
+        let line = Line { event, place };
         if sender.send(line).is_err() {
             self.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }
@@ -151,22 +160,25 @@ impl Writer {
 }
 
 fn write_all(receiver: &Receiver<Line>, mut out: impl Write) -> std::io::Result<()> {
-    let mut text = Vec::with_capacity(16 * 1024);
+    let mut text = Vec::with_capacity(WRITE);
+    // Their places stay taken until they are written.
+    let mut written = Vec::new();
     while let Ok(first) = receiver.recv() {
-        let mut written = Vec::with_capacity(16);
-        text.clear();
+        std::thread::sleep(GATHER);
         let mut next = Some(first);
         while let Some(line) = next {
             // An event is plain data; if it could not be put into JSON, an empty line would be no better than none.
             if serde_json::to_writer(&mut text, &line.event).is_ok() {
                 text.push(b'\n');
             }
-            written.push(line);
-            next = (text.len() < 16 * 1024)
-                .then(|| receiver.try_recv().ok())
-                .flatten();
+            written.push(line.place);
+            next = receiver.try_recv().ok();
+            if next.is_none() || text.len() >= WRITE {
+                out.write_all(&text).and_then(|()| out.flush())?;
+                text.clear();
+                written.clear();
+            }
         }
-        out.write_all(&text).and_then(|()| out.flush())?;
     }
     Ok(())
 }
