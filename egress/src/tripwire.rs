@@ -92,17 +92,9 @@ impl Tripwire {
         finds_in_fields(&self.values, &self.names, fields)
     }
 
-    /// Whether a credential stands in one of these texts. They are scanned as one stream with a NUL between them, which
-    /// no form of a credential holds.
+    /// Whether a credential stands in one of these texts, each by itself.
     pub fn finds_in_any<'t>(&self, texts: impl IntoIterator<Item = &'t [u8]>) -> bool {
-        if self.values.is_empty() {
-            return false;
-        }
-        let mut stream = self.values.stream();
-        let tripped = texts
-            .into_iter()
-            .any(|text| stream.push(text).is_err() || stream.push(b"\0").is_err());
-        tripped || stream.finish().is_err()
+        texts.into_iter().any(|text| self.finds(text))
     }
 
     /// Whether these bytes must not be shown: like [`Tripwire::finds`], and credentials of any length as they stand or

@@ -159,8 +159,18 @@ impl KnownValues {
     /// The occurrence that ends first in `text`, a whole message.
     #[must_use]
     pub fn find(&self, text: &[u8]) -> Option<Hit> {
+        if self.is_plain(text) {
+            return None;
+        }
         let mut stream = self.stream();
         stream.push(text).err().or_else(|| stream.finish().err())
+    }
+
+    /// Whether `text`, a whole message, is without values and so plain that this is known at one table look-up per
+    /// byte, without a [`Stream`]. No says nothing: it may hold an escape or the beginning of a value.
+    #[must_use]
+    pub fn is_plain(&self, text: &[u8]) -> bool {
+        self.inner.automaton.is_plain(text)
     }
 
     /// All occurrences in `text`, a whole message, in the order of their ends. Of overlapping occurrences of one

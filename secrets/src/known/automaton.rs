@@ -143,6 +143,26 @@ impl Automaton {
         count
     }
 
+    /// Whether the plain reading alone takes `text` to its end and finds nothing in it. No: that cannot be said
+    /// without all readings.
+    pub(super) fn is_plain(&self, mut text: &[u8]) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let mut state = ROOT;
+        loop {
+            let count = self.skip(&mut state, text);
+            let Some((&byte, rest)) = text.get(count..).and_then(<[u8]>::split_first) else {
+                return true;
+            };
+            if self.needs_a_look(state, byte) {
+                return false;
+            }
+            state = self.step(state, byte);
+            text = rest;
+        }
+    }
+
     /// Whether reading `byte` in lower case, after `state`, goes on with a hexadecimal form where it would not
     /// as it stands.
     pub(super) fn folds(&self, state: u32, byte: u8) -> bool {

@@ -117,6 +117,7 @@ proptest! {
             let end = usize::try_from(whole.span.end).unwrap();
             prop_assert!(whole.span.start >= before.len() as u64 && end <= before.len() + form.len());
             prop_assert!(values.find_all(&text).contains(&whole));
+            prop_assert!(!values.is_plain(&text));
             for split in 0..=text.len() {
                 let (left, hit) = stream(&values, [&text[..split], &text[split..]]);
                 prop_assert_eq!(hit.as_ref(), Some(&whole));
@@ -299,4 +300,18 @@ fn no_values_find_nothing_and_hold_nothing() {
         (left.as_slice(), hit),
         (b"anything %41 at all \\".as_slice(), None)
     );
+}
+
+#[test]
+fn ordinary_text_is_plain_without_a_second_look() {
+    let values = watch(&[b"sk-live/4bF+9xQ2_tZ7", b"another value, never there"]);
+    for text in [
+        "",
+        "/repos/acme/app?page=2",
+        "application/json; charset=utf-8",
+        "curl/8.5.0",
+    ] {
+        assert!(values.is_plain(text.as_bytes()), "{text}");
+    }
+    assert!(watch(&[]).is_plain(b"%%% sk-live/4bF+9xQ2_tZ7"));
 }
