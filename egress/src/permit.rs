@@ -6,8 +6,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use contract::DenialReason;
 use contract::denial::DENIED_BY_HEADER;
+use contract::{DenialReason, Route};
 use http::{HeaderMap, Method, StatusCode};
 use mitm::{
     BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
@@ -59,7 +59,7 @@ pub struct Admitted {
 /// Makes the refusals of this request's inspectors, and remembers the first for the event.
 #[derive(Debug, Clone)]
 struct Verdicts {
-    host: String,
+    route: Arc<Route>,
     supervise: bool,
     first: Arc<OnceLock<DenialReason>>,
 }
@@ -80,7 +80,7 @@ impl Admitted {
         Self {
             tripwire,
             verdicts: Verdicts {
-                host: allowed.admitting.route.host.to_string(),
+                route: allowed.admitting.prepared.route.clone(),
                 supervise,
                 first: Arc::default(),
             },
@@ -135,9 +135,12 @@ impl Admitted {
 
 impl Permit for Admitted {
     fn request_inspector(&mut self) -> Option<Box<dyn Inspector>> {
+        if self.body == BodyLength::None {
+            return None;
+        }
         let tripwire = self.tripwire.body();
         let form = self.form.take();
-        if self.body == BodyLength::None || (tripwire.is_none() && form.is_none() && !self.lfs_batch) {
+        if tripwire.is_none() && form.is_none() && !self.lfs_batch {
             return None;
         }
         let short = matches!(self.body, BodyLength::Exact(length) if length <= HELD_WHOLE);
@@ -232,7 +235,7 @@ impl Verdicts {
         let mut told_agent = answer::denial(
             refused.status(),
             reason,
-            Some(self.host.clone()),
+            Some(self.route.host.to_string()),
             refused.message(self.supervise),
             None,
         );

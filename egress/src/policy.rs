@@ -25,6 +25,8 @@ pub struct CompiledPolicy {
 /// What a route needs at every request, made once.
 #[derive(Debug)]
 pub struct Prepared {
+    /// The route again, for a request to hold on to.
+    pub route: Arc<Route>,
     /// The credential that it injects.
     pub injection: Option<Injection>,
     /// How its host is dialled and whom to trust there.
@@ -85,6 +87,7 @@ impl CompiledPolicy {
                     .as_ref()
                     .map(|auth| injection(route, auth, credentials));
                 Ok(Prepared {
+                    route: Arc::new(route.clone()),
                     injection: injection.transpose()?,
                     upstream: upstreams.of(route),
                     seat_answers: upstreams.has_seat() && route.inspect,

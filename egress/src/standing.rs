@@ -25,7 +25,7 @@ pub struct Standing {
     policy: Arc<ArcSwap<CompiledPolicy>>,
     grants: Arc<Grants>,
     decided_by: Arc<CompiledPolicy>,
-    route: Route,
+    route: Arc<Route>,
     upstream: Arc<Upstream>,
     method: Method,
     target: PathAndQuery,
@@ -50,7 +50,7 @@ impl Standing {
             policy,
             grants,
             decided_by,
-            route: admitting.route.clone(),
+            route: admitting.prepared.route.clone(),
             upstream: admitting.prepared.upstream.clone(),
             method: head.method.clone(),
             target: head.target.clone(),
@@ -60,10 +60,10 @@ impl Standing {
 
     /// Asks again.
     pub fn check(&mut self) -> Result<(), Refused> {
-        let now = self.policy.load_full();
+        let now = self.policy.load();
         if !Arc::ptr_eq(&now, &self.decided_by) {
             self.route = self.judge_again(&now)?;
-            self.decided_by = now;
+            self.decided_by = Arc::clone(&now);
         }
         match &self.route.grant {
             Some(grant) if !self.holds(grant) => Err(Refused::grant_ended(&self.route, grant)),
@@ -76,7 +76,7 @@ impl Standing {
         !self.route.grant.as_ref().is_some_and(|grant| grant.once)
     }
 
-    fn judge_again(&self, now: &CompiledPolicy) -> Result<Route, Refused> {
+    fn judge_again(&self, now: &CompiledPolicy) -> Result<Arc<Route>, Refused> {
         let line = RequestLine {
             host: &self.route.host,
             method: self.method.as_str(),
@@ -88,20 +88,18 @@ impl Standing {
             .map_err(Refused::NoRoute)?;
         let query = self.target.query().map(str::as_bytes);
         overrides::judge(route, line, query, &self.overrides).map_err(Refused::NoRoute)?;
-        let same_way = now
+        let new = now
             .admitting(route)
-            .is_some_and(|new| Arc::ptr_eq(&new.prepared.upstream, &self.upstream));
+            .filter(|new| Arc::ptr_eq(&new.prepared.upstream, &self.upstream));
         // Another single use was not spent for this request.
         let other_use =
             route.grant.as_ref().is_some_and(|grant| grant.once) && route.grant != self.route.grant;
-        let same = same_way
-            && !other_use
+        let same = !other_use
             && route.auth == self.route.auth
             && route.agent_credentials == self.route.agent_credentials;
-        if same {
-            Ok(route.clone())
-        } else {
-            Err(Refused::RouteChanged(self.route.host.clone()))
+        match new {
+            Some(new) if same => Ok(new.prepared.route.clone()),
+            _ => Err(Refused::RouteChanged(self.route.host.clone())),
         }
     }
 

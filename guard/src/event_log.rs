@@ -97,6 +97,11 @@ impl EventLog {
         }
     }
 
+    /// Whether events are written at all; if not, none needs to be made.
+    pub fn is_wanted(&self) -> bool {
+        self.sender.is_some()
+    }
+
     /// Waits for a place, none when the reader of the log is too slow or gone.
     pub async fn reserve(&self) -> Option<Place> {
         if self.sender.is_none() {
