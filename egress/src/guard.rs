@@ -11,8 +11,8 @@ use contract::{Grant, GrantId, HostName, Route};
 use http::header::{IF_RANGE, PROXY_AUTHORIZATION, RANGE};
 use http::{HeaderMap, StatusCode};
 use mitm::{
-    ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal, RequestHead, Verdict,
-    WayIn,
+    Authority, ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal,
+    RequestHead, Upstream, Verdict, WayIn,
 };
 
 use crate::agent_credentials;
@@ -221,6 +221,15 @@ impl Policy for Egress {
         Err(denial)
     }
 
+    /// For hosts with a lasting route: a grant may have been ended or spent by the time of the request.
+    fn dial_ahead(&self, authority: &Authority) -> Option<Arc<Upstream>> {
+        let policy = self.policy.load();
+        let host = policy.table().known_host(authority.host.dns()?.as_str())?;
+        let lasting = policy.table().lasting(host)?;
+        let admitting = policy.admitting(lasting)?;
+        Some(admitting.prepared.upstream.clone())
+    }
+
     async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<Admitted> {
         let Some(place) = self.log.reserve().await else {
             return Verdict::Deny(self.log_too_slow(head, &self.policy.load()));
@@ -267,11 +276,7 @@ impl Policy for Egress {
             headers.remove(IF_RANGE);
         }
         let upstream = admitting.prepared.upstream.clone();
-        let draft = self.draft(head, &policy).with_rule(
-            Some(admitting.route.host.to_string()),
-            admitting.route.grant.as_ref().map(|grant| grant.grant_id.clone()),
-        );
-        let permit = Admitted::new(
+        let mut permit = Admitted::new(
             head,
             &allowed,
             policy.tripwire().clone(),
@@ -280,8 +285,14 @@ impl Policy for Egress {
             self.decoders.clone(),
             self.supervise,
         )
-        .with_form(FormMethod::of(head, admitting.route, headers))
-        .with_event(self.log.clone(), place, draft);
+        .with_form(FormMethod::of(head, admitting.route, headers));
+        if self.log.is_wanted() {
+            let draft = self.draft(head, &policy).with_rule(
+                Some(admitting.route.host.to_string()),
+                admitting.route.grant.as_ref().map(|grant| grant.grant_id.clone()),
+            );
+            permit = permit.with_event(self.log.clone(), place, draft);
+        }
         Verdict::Forward(Forward { permit, upstream })
     }
 

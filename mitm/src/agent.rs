@@ -10,13 +10,13 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
 use crate::answer::{self, ESTABLISHED};
 use crate::authority::Authority;
-use crate::connect::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::connect::{CONNECTION_WINDOW, READ_AT_ONCE, STREAM_WINDOW};
 use crate::core::Core;
+use crate::ending::Ending;
 use crate::gate::{Gate, Stop};
 use crate::head::{ConnectHead, HeadError, Leg};
 use crate::passthrough::pass_through;
@@ -35,7 +35,7 @@ pub(crate) async fn serve<P: Policy>(
     core: Arc<Core<P>>,
     stream: Stream,
     connection: ConnectionId,
-    draining: CancellationToken,
+    ending: Arc<Ending>,
 ) {
     let activity = Activity::new();
     let limits = &core.limits;
@@ -53,12 +53,12 @@ pub(crate) async fn serve<P: Policy>(
                 return;
             }
         }
-        () = draining.cancelled() => return,
+        () = ending.draining() => return,
     }
     let mut stop = gate.take_stop();
     if stop.is_none() {
         let leg = AgentLeg::plain(Arc::clone(&core), connection, Arc::clone(&activity));
-        gate = serve_http1(gate, leg, &draining).await;
+        gate = serve_http1(gate, leg, &ending).await;
         stop = gate.take_stop();
     }
     let (mut stream, unread) = gate.into_parts();
@@ -69,7 +69,7 @@ pub(crate) async fn serve<P: Policy>(
         }
         Some(Stop::Connect(head)) => {
             let stream = Rewound::new(unread, stream);
-            serve_connect(core, stream, connection, head, activity, draining).await;
+            serve_connect(core, stream, connection, head, activity, ending).await;
         }
     }
 }
@@ -104,7 +104,7 @@ async fn serve_connect<P: Policy>(
     connection: ConnectionId,
     head: ConnectHead,
     activity: Arc<Activity>,
-    draining: CancellationToken,
+    ending: Arc<Ending>,
 ) {
     let ConnectHead { authority, headers } = head;
     let request = ConnectRequest {
@@ -128,9 +128,10 @@ async fn serve_connect<P: Policy>(
     }
     let http2 = match plan {
         ConnectPlan::Intercept { http2 } => http2,
-        ConnectPlan::Passthrough => return pass_through(&core, stream, &request, &draining).await,
+        ConnectPlan::Passthrough => return pass_through(&core, stream, &request, &ending).await,
     };
-    let Some(Intercepted { stream, http2 }) = intercept(&core, stream, connection, &authority, http2).await
+    let Some(Intercepted { stream, http2, ahead }) =
+        intercept(&core, stream, connection, &authority, http2).await
     else {
         return;
     };
@@ -140,11 +141,12 @@ async fn serve_connect<P: Policy>(
         Arc::clone(&activity),
         authority.clone(),
         http2,
+        ahead,
     ) else {
         return;
     };
     if http2 {
-        return serve_http2(stream, leg, &draining).await;
+        return serve_http2(stream, leg, &ending).await;
     }
     let limits = &core.limits;
     let gate = Gate::new(
@@ -154,10 +156,10 @@ async fn serve_connect<P: Policy>(
         limits.timeouts.head,
         activity,
     );
-    let mut gate = serve_http1(gate, Arc::clone(&leg), &draining).await;
+    let mut gate = serve_http1(gate, Arc::clone(&leg), &ending).await;
     if let Some(switched) = leg.take_switched() {
         let (stream, unread) = gate.into_parts();
-        return session::run(switched, Rewound::new(unread, stream), limits, &draining).await;
+        return session::run(switched, Rewound::new(unread, stream), limits, &ending).await;
     }
     match gate.take_stop() {
         Some(Stop::Refused(error)) => {
@@ -180,16 +182,13 @@ async fn serve_connect<P: Policy>(
 // === requests ===
 
 /// Serves HTTP/1 until either side ends it, and hands back the gate, which knows why.
-async fn serve_http1<P: Policy, IO>(
-    gate: Gate<IO>,
-    leg: Arc<AgentLeg<P>>,
-    draining: &CancellationToken,
-) -> Gate<IO>
+async fn serve_http1<P: Policy, IO>(gate: Gate<IO>, leg: Arc<AgentLeg<P>>, ending: &Ending) -> Gate<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::clone(&leg.activity);
     let keep_alive = leg.core.limits.timeouts.keep_alive;
+    let max_head = leg.core.limits.head_bytes;
     let service = service_fn(move |request| {
         let leg = Arc::clone(&leg);
         async move { Ok::<_, Infallible>(leg.handle(request).await) }
@@ -199,6 +198,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .auto_date_header(false)
+        .max_buf_size(READ_AT_ONCE.max(max_head))
         .serve_connection(TokioIo::new(gate), service);
     // What went wrong in HTTP/1 the gate knows better.
     let _ = drive(
@@ -206,14 +206,14 @@ where
         |served| Pin::new(served).graceful_shutdown(),
         &activity,
         keep_alive,
-        draining,
+        ending,
     )
     .await;
     // Nothing is left in hyper's own buffer: the gate gives it the bytes of one request only.
     served.into_parts().io.into_inner()
 }
 
-async fn serve_http2<P: Policy, IO>(io: IO, leg: Arc<AgentLeg<P>>, draining: &CancellationToken)
+async fn serve_http2<P: Policy, IO>(io: IO, leg: Arc<AgentLeg<P>>, ending: &Ending)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -239,7 +239,7 @@ where
         |served| Pin::new(served).graceful_shutdown(),
         &activity,
         keep_alive,
-        draining,
+        ending,
     )
     .await;
     if let Err(error) = ended
@@ -264,7 +264,7 @@ async fn drive<C, E>(
     end_gently: impl Fn(&mut C),
     activity: &Activity,
     keep_alive: Duration,
-    draining: &CancellationToken,
+    ending: &Ending,
 ) -> Result<(), E>
 where
     C: Future<Output = Result<(), E>> + Unpin,
@@ -272,7 +272,7 @@ where
 {
     let mut idle = pin!(tokio::time::sleep(keep_alive));
     let mut hinted = false;
-    let mut ending = false;
+    let mut ends = false;
     loop {
         tokio::select! {
             biased;
@@ -282,8 +282,8 @@ where
                 }
                 return ended;
             }
-            () = draining.cancelled(), if !ending => {
-                ending = true;
+            () = ending.draining(), if !ends => {
+                ends = true;
                 end_gently(served);
             }
             () = &mut idle => {
@@ -294,7 +294,7 @@ where
                     return Ok(());
                 } else {
                     hinted = true;
-                    ending = true;
+                    ends = true;
                     end_gently(served);
                     idle.set(tokio::time::sleep(keep_alive.min(HINT)));
                 }

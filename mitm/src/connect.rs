@@ -25,6 +25,10 @@ use crate::upstream::Upstream;
 pub(crate) const STREAM_WINDOW: u32 = 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
+/// The most that is read of an HTTP/1 body before it is passed on, bytes: hyper would let its buffers grow to six times
+/// that, for every large body under way, and be no faster. (It is more than any head may have.)
+pub(crate) const READ_AT_ONCE: usize = 64 * 1024;
+
 /// Connects. `tls`: to the host itself, with TLS; else in the clear (through a proxy: to the proxy).
 pub(crate) async fn connect(
     upstream: &Upstream,
@@ -94,6 +98,7 @@ where
 {
     let (sender, connection) = http1::Builder::new()
         .max_header_size(limits.response_head_bytes)
+        .max_buf_size(READ_AT_ONCE.max(limits.response_head_bytes + 1024))
         .handshake(TokioIo::new(stream))
         .await
         .map_err(not_http)?;

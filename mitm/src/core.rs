@@ -24,6 +24,8 @@ pub(crate) struct Core<P> {
     /// One for each upstream connection there may be.
     pub(crate) upstream_slots: Arc<Semaphore>,
     pub(crate) limits: Limits,
+    /// For connections that are made before their request.
+    pub(crate) ahead: Arc<Semaphore>,
 }
 
 impl<P: Policy> Core<P> {

@@ -3,8 +3,10 @@
 //! The only way in is with a [`Forward`], which only the policy's `admit` makes: what was not decided cannot be
 //! sent. From here on the permit's ticket reports the end, however it comes.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use http::header;
 use http::uri::{self, PathAndQuery, Scheme, Uri};
@@ -12,8 +14,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use parking_lot::Mutex;
+use tokio::time::Sleep;
 
 use crate::activity::UnderWay;
+use crate::ahead::{self, KeptAhead};
 use crate::authority::Authority;
 use crate::body::{RequestBody, ResponseBody};
 use crate::connect::connect;
@@ -37,7 +42,13 @@ pub(crate) struct Route<'a> {
     pub(crate) host_header: &'a HeaderValue,
     /// The same for HTTP/2 and for the absolute form.
     pub(crate) uri_authority: &'a uri::Authority,
+    /// Of the agent's connection.
+    pub(crate) timer: &'a KeptTimer,
+    pub(crate) ahead: &'a KeptAhead,
 }
+
+/// The timer of a connection's requests that wait for a response's head; out while one does.
+pub(crate) type KeptTimer = Mutex<Option<Pin<Box<Sleep>>>>;
 
 /// An admitted request, in parts, for it may have to be written in another protocol's form on a second try.
 struct Outgoing {
@@ -166,17 +177,19 @@ async fn exchange_with_upstream<P: Policy>(
 ) -> Result<(Response<Incoming>, Option<Lease>), Failed> {
     let exchange = &*Arc::clone(ticket.exchange());
     let deferred = core.limits.timeouts.deferred;
-    match tokio::time::timeout(deferred, outgoing.body.defer_head()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => {
-            return Err(
-                request_failure(exchange).unwrap_or_else(|| Failed::new(Reason::RequestBodyBroke, ""))
-            );
-        }
-        Err(_) => {
-            let seconds = deferred.as_secs_f32();
-            let detail = format!("the request's body was not there within {seconds} s");
-            return Err(Failed::new(Reason::RequestBodyTimeout, detail));
+    if !matches!(outgoing.body, RequestBody::None) {
+        match tokio::time::timeout(deferred, outgoing.body.defer_head()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                return Err(
+                    request_failure(exchange).unwrap_or_else(|| Failed::new(Reason::RequestBodyBroke, ""))
+                );
+            }
+            Err(_) => {
+                let seconds = deferred.as_secs_f32();
+                let detail = format!("the request's body was not there within {seconds} s");
+                return Err(Failed::new(Reason::RequestBodyTimeout, detail));
+            }
         }
     }
     still_admitted(ticket, &outgoing.headers)?;
@@ -187,24 +200,25 @@ async fn exchange_with_upstream<P: Policy>(
     };
     let absolute = !route.tls && matches!(upstream.dialer, Dialer::ThroughProxy(_));
     for attempt in 0_usize.. {
-        let pooled = if attempt < STALE_CONNECTIONS {
-            core.pool.take(&key).await
+        let ready = if attempt < STALE_CONNECTIONS {
+            ready(core, route, &key).await
         } else {
-            None
+            Ok(None)
         };
-        let reused = pooled.is_some();
-        let mut sender = match pooled {
-            Some(sender) => sender,
-            None => match open(core, upstream, &key).await {
-                Ok(sender) => sender,
-                Err(DialError::Refused { reason, detail }) => return Err(Failed::Refused { reason, detail }),
-                Err(DialError::ProxyAnswered(response)) => {
-                    if let Some(permit) = ticket.permit() {
-                        permit.proxy_answered();
-                    }
-                    return Ok((*response, None));
+        let reused = matches!(ready, Ok(Some(_)));
+        let opened = match ready.transpose() {
+            Some(ready) => ready,
+            None => open(core, upstream, &key).await,
+        };
+        let mut sender = match opened {
+            Ok(sender) => sender,
+            Err(DialError::Refused { reason, detail }) => return Err(Failed::Refused { reason, detail }),
+            Err(DialError::ProxyAnswered(response)) => {
+                if let Some(permit) = ticket.permit() {
+                    permit.proxy_answered();
                 }
-            },
+                return Ok((*response, None));
+            }
         };
         // To get a connection may have taken seconds.
         still_admitted(ticket, &outgoing.headers)?;
@@ -216,7 +230,7 @@ async fn exchange_with_upstream<P: Policy>(
         let spare = repeatable.then(|| outgoing.repeat());
         let request = outgoing.into_request(route, sender.is_http2(), absolute)?;
         let limit = core.limits.timeouts.response_head;
-        let sent = match wait_for_head(limit, ticket, sender.send(request)).await {
+        let sent = match wait_for_head(limit, route.timer, ticket, sender.send(request)).await {
             Waited::Done(sent) => sent,
             Waited::Withdrawn(denial) => return Err(Failed::RequestCut(denial)),
             Waited::TooLate => {
@@ -259,6 +273,18 @@ pub(crate) fn still_admitted<P: Permit>(ticket: &mut Ticket<P>, headers: &Header
     permit.still_admitted(headers).map_err(Failed::RequestCut)
 }
 
+/// A connection that was made for another request, or for whichever comes first in this tunnel.
+async fn ready<P: Policy>(core: &Core<P>, route: &Route<'_>, key: &Key) -> Result<Option<Sender>, DialError> {
+    if let Some(sender) = core.pool.take(key).await {
+        return Ok(Some(sender));
+    }
+    let ahead = ahead::take(route.ahead, key).await?;
+    if let Some(sender) = &ahead {
+        core.pool.share(key, sender);
+    }
+    Ok(ahead)
+}
+
 /// A new connection; for a host that speaks HTTP/2 one is made for all who ask at the same time.
 async fn open<P: Policy>(core: &Core<P>, upstream: &Upstream, key: &Key) -> Result<Sender, DialError> {
     let connecting = core.pool.connecting(key);
@@ -286,27 +312,39 @@ pub(crate) enum Waited<T> {
 }
 
 /// Waits for a response's head as long as the request's body is still moving, and `limit` after that.
+///
+/// `kept` is a timer that an earlier request left, and where this one's is left: it fires early and is moved then,
+/// which is once in `limit` and not once per request.
 pub(crate) async fn wait_for_head<P: Permit, T>(
     limit: Duration,
+    kept: &KeptTimer,
     ticket: &mut Ticket<P>,
     sending: impl Future<Output = T>,
 ) -> Waited<T> {
     let mut sending = std::pin::pin!(sending);
     let exchange = Arc::clone(ticket.exchange());
-    let mut wait = limit;
-    loop {
-        tokio::select! {
-            biased;
-            sent = sending.as_mut() => return Waited::Done(sent),
-            denial = ticket.withdrawn() => return Waited::Withdrawn(denial),
-            () = tokio::time::sleep(wait) => {
-                wait = limit.saturating_sub(exchange.since_progress());
-                if wait.is_zero() {
-                    return Waited::TooLate;
-                }
-            }
+    let began = Instant::now();
+    let mut timer = kept.lock().take();
+    let waited = std::future::poll_fn(|cx| {
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            return Poll::Ready(Waited::Done(sent));
         }
-    }
+        if let Poll::Ready(denial) = ticket.poll_withdrawn(cx) {
+            return Poll::Ready(Waited::Withdrawn(denial));
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        while timer.as_mut().poll(cx).is_ready() {
+            let left = limit.saturating_sub(began.elapsed().min(exchange.since_progress()));
+            if left.is_zero() {
+                return Poll::Ready(Waited::TooLate);
+            }
+            timer.as_mut().reset(tokio::time::Instant::now() + left);
+        }
+        Poll::Pending
+    })
+    .await;
+    *kept.lock() = timer.filter(|timer| !timer.is_elapsed());
+    waited
 }
 
 fn request_failure(exchange: &Exchange) -> Option<Failed> {

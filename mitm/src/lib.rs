@@ -76,6 +76,7 @@
 mod activity;
 pub mod address;
 mod agent;
+mod ahead;
 mod answer;
 pub mod authority;
 mod body;
@@ -86,6 +87,7 @@ mod connect;
 mod core;
 mod detect;
 mod dial;
+mod ending;
 mod exchange;
 mod flow;
 mod forward;

@@ -12,11 +12,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, ALERT_ACCESS_DENIED, ALERT_INTERNAL_ERROR, ALERT_UNRECOGNIZED_NAME};
 use crate::core::Core;
 use crate::dial::{DialError, dial};
+use crate::ending::Ending;
 use crate::exchange::{Exchange, Ticket};
 use crate::policy::{ConnectRequest, Ended, Forward, Permit, Policy};
 use crate::refusal::Reason;
@@ -40,7 +40,7 @@ pub(crate) async fn pass_through<P: Policy>(
     core: &Core<P>,
     mut agent: Rewound<Stream>,
     request: &ConnectRequest<'_>,
-    draining: &CancellationToken,
+    ending: &Ending,
 ) {
     let received = Instant::now();
     let tunnel = Tunnel::new(core, request.connection, request.authority);
@@ -92,7 +92,7 @@ pub(crate) async fn pass_through<P: Policy>(
         return answer::write_and_close(&mut agent, ALERT_ACCESS_DENIED).await;
     }
     let agent = Rewound::new(hello, agent);
-    relay(agent, upstream, ticket, core, draining).await;
+    relay(agent, upstream, ticket, core, ending).await;
 }
 
 /// Reads a whole ClientHello that names the host. None: refused (and reported) or gone.
@@ -161,7 +161,7 @@ async fn relay<A, U, P: Policy>(
     upstream: U,
     mut ticket: Ticket<P::Permit>,
     core: &Core<P>,
-    draining: &CancellationToken,
+    ending: &Ending,
 ) where
     A: AsyncRead + AsyncWrite,
     U: AsyncRead + AsyncWrite,
@@ -177,7 +177,7 @@ async fn relay<A, U, P: Policy>(
     });
     tokio::pin!(up, down);
     exchange.progress();
-    let drained = drain_time(draining, timeouts.drain);
+    let drained = drain_time(ending, timeouts.drain);
     tokio::pin!(drained);
     let (mut up_over, mut down_over) = (false, false);
     let ended = loop {
@@ -210,8 +210,8 @@ async fn relay<A, U, P: Policy>(
 }
 
 /// Most of the time that a drain leaves: what breaks a tunnel off then is to be told apart from an agent that left.
-async fn drain_time(draining: &CancellationToken, drain: Duration) {
-    draining.cancelled().await;
+async fn drain_time(ending: &Ending, drain: Duration) {
+    ending.draining().await;
     tokio::time::sleep(drain.mul_f32(0.9)).await;
 }
 

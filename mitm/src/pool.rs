@@ -129,6 +129,18 @@ impl Pool {
         }
     }
 
+    /// Whether a connection is there, as far as that is known without taking it.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        let shelves = self.shelves.lock();
+        shelves.get(key).is_some_and(|shelf| {
+            let shared = shelf
+                .shared
+                .as_ref()
+                .is_some_and(|shared| !shared.sender.is_closed());
+            shared || shelf.idle.iter().any(|idle| !idle.sender.is_closed())
+        })
+    }
+
     fn look_up(&self, key: &Key) -> Option<Sender> {
         let mut shelves = self.shelves.lock();
         let shelf = shelves.get_mut(key)?;

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent;
+use crate::ahead;
 use crate::answer;
 use crate::authority::DnsName;
 use crate::certificates::{CertificateAuthority, CertificateError, Certificates};
 use crate::changes::Changes;
 use crate::core::Core;
+use crate::ending::Endings;
 use crate::limits::Limits;
 use crate::policy::{ConnectionId, LocalResponse, Policy};
 use crate::pool::Pool;
@@ -54,6 +56,7 @@ impl<P: Policy> Proxy<P> {
             changes: Changes::default(),
             upstream_slots: Arc::new(Semaphore::new(limits.upstream_connections)),
             limits,
+            ahead: ahead::slots(),
         };
         Self {
             core: Arc::new(core),
@@ -86,7 +89,7 @@ impl<P: Policy> Proxy<P> {
         let slots = Arc::new(Semaphore::new(self.core.limits.connections));
         let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
         let tracker = TaskTracker::new();
-        let abort = CancellationToken::new();
+        let endings = Arc::new(Endings::default());
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             let stream = tokio::select! {
@@ -108,14 +111,12 @@ impl<P: Policy> Proxy<P> {
             };
             let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
             if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
-                let served = agent::serve(Arc::clone(&self.core), stream, connection, shutdown.clone());
-                let abort = abort.clone();
+                let ending = endings.begin(connection);
+                let endings = Arc::clone(&endings);
+                let served = agent::serve(Arc::clone(&self.core), stream, connection, Arc::clone(&ending));
                 tracker.spawn(async move {
-                    tokio::select! {
-                        biased;
-                        () = served => {}
-                        () = abort.cancelled() => {}
-                    }
+                    ending.or_abort(served).await;
+                    endings.over(connection);
                     drop(slot);
                 });
             } else if let Ok(slot) = Arc::clone(&turned_away).try_acquire_owned() {
@@ -130,6 +131,7 @@ impl<P: Policy> Proxy<P> {
             }
         }
         drop(listener);
+        endings.drain();
         tracker.close();
         if tokio::time::timeout(self.core.limits.timeouts.drain, tracker.wait())
             .await
@@ -139,7 +141,7 @@ impl<P: Policy> Proxy<P> {
                 connections = tracker.len(),
                 "drain time is over: breaking off what is left"
             );
-            abort.cancel();
+            endings.abort();
             tracker.wait().await;
         }
     }

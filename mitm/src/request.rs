@@ -14,10 +14,11 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 use crate::activity::{Activity, UnderWay};
+use crate::ahead::{Ahead, KeptAhead};
 use crate::authority::Authority;
 use crate::body::ResponseBody;
 use crate::core::Core;
-use crate::forward::{Route, forward};
+use crate::forward::{KeptTimer, Route, forward};
 use crate::headers;
 use crate::policy::{BodyLength, ConnectionId, Policy, RequestHead, Verdict, WayIn};
 use crate::refusal::{Reason, Refusal};
@@ -34,6 +35,8 @@ pub(crate) struct AgentLeg<P: Policy> {
     pub(crate) connection: ConnectionId,
     pub(crate) activity: Arc<Activity>,
     sequence: AtomicU64,
+    timer: KeptTimer,
+    ahead: KeptAhead,
     way_in: WayIn,
     /// None in the clear.
     tunnel: Option<Arc<Named>>,
@@ -89,6 +92,8 @@ impl<P: Policy> AgentLeg<P> {
             connection,
             activity,
             sequence: AtomicU64::new(0),
+            timer: KeptTimer::default(),
+            ahead: KeptAhead::default(),
             way_in: WayIn::AbsoluteForm,
             tunnel: None,
             switched: Mutex::default(),
@@ -102,6 +107,7 @@ impl<P: Policy> AgentLeg<P> {
         activity: Arc<Activity>,
         authority: Authority,
         http2: bool,
+        ahead: Option<Ahead>,
     ) -> Option<Arc<Self>> {
         let way_in = if http2 {
             WayIn::TunnelHttp2
@@ -114,6 +120,8 @@ impl<P: Policy> AgentLeg<P> {
             connection,
             activity,
             sequence: AtomicU64::new(0),
+            timer: KeptTimer::default(),
+            ahead: KeptAhead::new(ahead),
             way_in,
             tunnel,
             switched: Mutex::default(),
@@ -242,6 +250,8 @@ impl<P: Policy> AgentLeg<P> {
                     tls: self.tunnel.is_some(),
                     host_header: &named.host_header,
                     uri_authority: &named.uri_authority,
+                    timer: &self.timer,
+                    ahead: &self.ahead,
                 };
                 if head.websocket {
                     let (response, switched) = open(&self.core, leave, head, headers, route, under_way).await;

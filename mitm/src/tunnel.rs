@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::ahead::{self, Ahead};
 use crate::answer::{self, ALERT_UNRECOGNIZED_NAME};
 use crate::authority::{Authority, DnsName, Host};
 use crate::core::Core;
@@ -27,6 +28,8 @@ pub(crate) struct Intercepted {
     pub(crate) stream: TlsStream<Rewound<Rewound<Stream>>>,
     /// What was agreed on with the agent.
     pub(crate) http2: bool,
+    /// The upstream connection that was begun meanwhile.
+    pub(crate) ahead: Option<Ahead>,
 }
 
 /// One tunnel that is being set up.
@@ -114,6 +117,7 @@ impl<'a, P: Policy> Tunnel<'a, P> {
             answer::write_and_close(start.io.get_mut(), ALERT_UNRECOGNIZED_NAME).await;
             return None;
         }
+        let ahead = ahead::begin(self.core, self.authority);
         let config = match self.core.certificates.config(&self.authority.host, http2).await {
             Ok(config) => config,
             Err(error) => {
@@ -124,7 +128,7 @@ impl<'a, P: Policy> Tunnel<'a, P> {
         match start.into_stream(config).await {
             Ok(stream) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                Some(Intercepted { stream, http2 })
+                Some(Intercepted { stream, http2, ahead })
             }
             Err(error) => {
                 let detail = format!("the agent broke off the TLS handshake: {error}");

@@ -26,7 +26,9 @@ use crate::connect::connect_for_upgrade;
 use crate::core::Core;
 use crate::dial::DialError;
 use crate::exchange::{Exchange, Ticket};
-use crate::forward::{Failed, Route, Waited, answer_failure, pass_on, still_admitted, wait_for_head};
+use crate::forward::{
+    Failed, KeptTimer, Route, Waited, answer_failure, pass_on, still_admitted, wait_for_head,
+};
 use crate::headers;
 use crate::policy::{BodyLength, Ended, Forward, Permit, Policy, RequestHead};
 use crate::refusal::Reason;
@@ -178,7 +180,7 @@ async fn ask<P: Policy>(
     still_admitted(ticket, request.headers())?;
     let sending = send(io, request, core.limits.response_head_bytes);
     let limit = core.limits.timeouts.response_head;
-    let mut response = match wait_for_head(limit, ticket, sending).await {
+    let mut response = match wait_for_head(limit, &KeptTimer::default(), ticket, sending).await {
         Waited::Done(sent) => sent.map_err(|error| broke(authority, &error))?,
         Waited::Withdrawn(denial) => return Err(Failed::RequestCut(denial)),
         Waited::TooLate => {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::activity::UnderWay;
 use crate::answer;
+use crate::ending::Ending;
 use crate::exchange::Ticket;
 use crate::inspect::{CloseReason, MessageInspectors};
 use crate::limits::Limits;
@@ -76,12 +76,8 @@ struct End {
 }
 
 /// Runs it.
-pub(crate) async fn run<P, IO>(
-    switched: Switched<P>,
-    agent: IO,
-    limits: &Limits,
-    draining: &CancellationToken,
-) where
+pub(crate) async fn run<P, IO>(switched: Switched<P>, agent: IO, limits: &Limits, ending: &Ending)
+where
     P: Permit,
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -116,7 +112,7 @@ pub(crate) async fn run<P, IO>(
                 let told_agent = why(&denial);
                 Some(End::cut(told_agent, Ended::Withdrawn { logged: denial.logged }))
             }
-            () = draining.cancelled() => Some(End::both(Ended::Drained, GOING_DOWN)),
+            () = ending.draining() => Some(End::both(Ended::Drained, GOING_DOWN)),
             () = tokio::time::sleep_until(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
                 Some(End::new(Ended::Complete, Parting::Close, Parting::Close))
             }

@@ -362,3 +362,44 @@ async fn an_http2_connection_that_goes_away_costs_no_request() {
         assert_eq!(agent.request(post).await.text(), "ok");
     }
 }
+
+#[tokio::test]
+async fn a_connection_made_ahead_is_the_first_requests_own_and_the_pools_after() {
+    let origin = hello().await;
+    let mut script = Script::direct(origin.trust());
+    script.dials_ahead = true;
+    let bench = Bench::start(script).await;
+    let name = origin.name();
+    for _ in 0..3 {
+        let mut agent = bench
+            .agent()
+            .await
+            .tunnel(&name, &bench.authority, &[b"http/1.1"])
+            .await;
+        assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_made_ahead_does_not_carry_what_another_upstream_is_for() {
+    let origin = hello().await;
+    let mut script = Script::direct(origin.trust());
+    script.dials_ahead = true;
+    let stranger = TestAuthority::new("stranger").client(&[b"http/1.1"]);
+    let distrusting = Script::direct(stranger).upstream;
+    script.admit = Box::new(move |_, _| {
+        Some(mitm::Verdict::Forward(Forward {
+            permit: TestPermit::silent(),
+            upstream: Arc::clone(&distrusting),
+        }))
+    });
+    let bench = Bench::start(script).await;
+    let name = origin.name();
+    let mut agent = bench
+        .agent()
+        .await
+        .tunnel(&name, &bench.authority, &[b"http/1.1"])
+        .await;
+    assert_eq!(agent.request(get(&name, "/")).await.status, 502);
+}

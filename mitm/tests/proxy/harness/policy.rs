@@ -87,6 +87,7 @@ pub(crate) struct Script {
     pub(crate) repeatable: bool,
     pub(crate) standing: Option<OnStanding>,
     pub(crate) messages: Option<MakeMessageInspectors>,
+    pub(crate) dials_ahead: bool,
 }
 
 impl Script {
@@ -131,6 +132,7 @@ impl Script {
             response: None,
             repeatable: true,
             standing: None,
+            dials_ahead: false,
             messages: None,
         }
     }
@@ -210,6 +212,10 @@ impl Policy for TestPolicy {
             authority: request.authority.to_string(),
         });
         (self.script.connect)(request)
+    }
+
+    fn dial_ahead(&self, _: &mitm::Authority) -> Option<Arc<Upstream>> {
+        self.script.dials_ahead.then(|| Arc::clone(&self.script.upstream))
     }
 
     async fn admit(&self, head: &RequestHead, headers: &mut HeaderMap) -> Verdict<TestPermit> {
