@@ -223,3 +223,40 @@ impl HttpBody for Late {
         SizeHint::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn late(kind: &'static str, text: &'static str) -> Bytes {
+        let running: Running = Box::pin(async move {
+            let mut response = Response::new(Body::from(text));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            response
+        });
+        Body::new(Late::Silent(running))
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_an_event_whatever_it_was() {
+        let stream = late("text/event-stream", "data: 1\n\n").await;
+        assert_eq!(stream, ": waiting\n\ndata: 1\n\n");
+        let error = late("application/json", "{\"error\":1}").await;
+        assert_eq!(error, ": waiting\n\ndata: {\"error\":1}\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_read_up_to_its_limit_and_refused_above_it() {
+        assert_eq!(
+            read(Body::from(vec![b'x'; MAX_REQUEST])).await.unwrap().len(),
+            MAX_REQUEST
+        );
+        let refused = read(Body::from(vec![b'x'; MAX_REQUEST + 1])).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

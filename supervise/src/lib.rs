@@ -8,11 +8,13 @@
 //! and reads answers from a directory that it cannot write.
 
 pub mod answer;
+mod caller;
 pub mod calls;
 pub mod command;
 mod failure_point;
 pub mod front;
 pub mod live_table;
+mod progress;
 pub mod queue;
 pub mod server;
 pub mod service;

@@ -16,17 +16,18 @@ use rmcp::model::{
     CompleteRequestParams, CompleteResult, ContentBlock, CreateTaskResult, ErrorData, GetTaskParams,
     GetTaskResult, Implementation, ListPromptsRequestMethod, ListPromptsResult,
     ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
-    ServerCapabilities, ServerConfig, Tool, UpdateTaskParams,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+    ServerConfig, Tool, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer;
-use crate::calls::{CallKey, Calls};
-use crate::front::SESSION_HEADER;
+use crate::caller;
+use crate::calls::Calls;
 use crate::live_table;
+use crate::progress::Progress;
 use crate::queue::{Delivery, Found, NotAsked, Queue, Standing, Waiting};
 use crate::tools;
 
@@ -108,7 +109,7 @@ impl Supervise {
 
     /// Waits until the proposal is decided, and in force if that was decided.
     async fn wait(&self, mut waiting: Waiting, context: &RequestContext<RoleServer>) -> Standing {
-        let call = self.0.calls.begin(key(context));
+        let call = self.0.calls.begin(caller::key(context));
         let stateless = context
             .protocol_version()
             .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
@@ -163,7 +164,7 @@ impl Supervise {
             Delivery::Blocking
         };
         let tool = ask.tool();
-        let (found, waiting) = self.ask(ask, client(context), delivery).await?;
+        let (found, waiting) = self.ask(ask, caller::client(context), delivery).await?;
         let how = if found.is_new { "asked" } else { "asked again" };
         let delivery = match delivery {
             Delivery::Blocking => "the call waits",
@@ -409,66 +410,5 @@ fn host(ask: &Ask) -> Option<String> {
         Ask::EgressBlock(asked) => Some(asked.ask.host.to_string()),
         Ask::PipelockBlock(asked) => Some(asked.host.to_string()),
         Ask::CapabilityBlock(_) => None,
-    }
-}
-
-/// The client by its own words, in so far as they are short.
-fn client(context: &RequestContext<RoleServer>) -> Option<AskedBy> {
-    let info = context.client_info()?;
-    let short = |text: String| text.chars().take(64).collect::<String>();
-    let asked_by = AskedBy {
-        name: short(info.name),
-        version: short(info.version),
-    };
-    // What the library fills in for a client that it knows nothing about.
-    let unknown = Implementation::default();
-    (asked_by.name != unknown.name || asked_by.version != unknown.version).then_some(asked_by)
-}
-
-fn key(context: &RequestContext<RoleServer>) -> CallKey {
-    let session = context
-        .extensions
-        .get::<http::request::Parts>()
-        .and_then(|parts| parts.headers.get(SESSION_HEADER))
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    CallKey {
-        session,
-        request: context.id.clone(),
-    }
-}
-
-/// Tells a waiting client that its call goes on: at once, at each change, and every while.
-struct Progress<'a> {
-    context: &'a RequestContext<RoleServer>,
-    every: Duration,
-    began: Instant,
-    told: f64,
-}
-
-impl<'a> Progress<'a> {
-    fn new(context: &'a RequestContext<RoleServer>, every: Duration) -> Self {
-        Self {
-            context,
-            every,
-            began: Instant::now(),
-            told: 0.0,
-        }
-    }
-
-    async fn tell(&mut self, id: &ProposalId, standing: &Standing) {
-        let Some(token) = self.context.meta.get_progress_token() else {
-            return;
-        };
-        self.told += 1.0;
-        let statement = answer::statement(id, standing);
-        let message = format!("{statement} {} s so far.", self.began.elapsed().as_secs());
-        let progress = ProgressNotificationParam::new(token, self.told).with_message(message);
-        // A client that is gone is noticed by its closed stream.
-        let _ = self.context.peer.notify_progress(progress).await;
-    }
-
-    async fn due(&self) {
-        tokio::time::sleep(self.every).await;
     }
 }

@@ -339,3 +339,22 @@ fn the_agents_words_are_kept_as_they_are() {
     let (proposal, _) = both.queue.files().proposal(&found.id).unwrap().unwrap();
     assert_eq!(proposal.ask.justification(), words);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    #[test]
+    fn any_bytes_in_the_place_of_an_answer_are_no_answer(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), cut in 0_usize..400
+    ) {
+        let both = Both::new();
+        let (found, _) = both.ask("a.example", Delivery::Task);
+        let files = both.queue.files().clone();
+        both.respond(&found.id, both.sha256(&found.id), approved());
+        let whole = fs_err::read(files.response_path(&found.id)).unwrap();
+        fs_err::write(files.response_path(&found.id), &bytes).unwrap();
+        fs_err::write(files.state_path(&found.id), whole.get(..cut.min(whole.len() - 2)).unwrap()).unwrap();
+        both.look();
+        proptest::prop_assert_eq!(both.status(&found.id), ProposalStatus::Pending);
+    }
+}
