@@ -11,7 +11,7 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 GUARDS := egress supervise git-gate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-claude lint build images bench peers install uninstall engine clean
+.PHONY: help demo test test-clients test-claude fuzz lint build images bench peers install uninstall engine clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -31,6 +31,19 @@ test-clients: build ## MCP clients and the conformance suite that others wrote, 
 
 test-claude: build ## opt-in: the real Claude Code (380 MB from npm, proprietary) asks supervise, in print mode and interactively
 	python3 tests/clients/claude.py $(BUILT)/libexec/bottle/$(ARCH)/supervise target/claude
+
+# Seconds for each target.
+FUZZ_SECONDS ?= 10
+
+fuzz: ## each parser under libFuzzer for FUZZ_SECONDS (10); needs cargo-fuzz. What a crash was made of lies below fuzz/artifacts
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is not installed: cargo install cargo-fuzz" >&2; exit 1; }
+	@set -e; for crate in $(patsubst %/fuzz/Cargo.toml,%,$(wildcard */fuzz/Cargo.toml)); do \
+	   cd $(CURDIR)/$$crate; \
+	   for target in $$(cargo fuzz list); do \
+	     echo "$$crate: $$target"; \
+	     RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+	   done; \
+	 done
 
 lint: ## formatting, clippy, and cargo-deny where it is installed
 	cargo fmt --all --check

@@ -43,6 +43,66 @@ async fn a_connect_is_refused_by_address_port_host_and_credential() {
 }
 
 #[tokio::test]
+async fn a_host_in_disguise_is_refused_with_a_reason_however_it_is_asked_for() {
+    let bottle = Bottle::start(ROUTES);
+    let hosts: &[&[u8]] = &[
+        b"open.example.",
+        b"open.example..",
+        b"notopen.example",
+        b"open.example.evil.example",
+        b"evil.example\0.open.example",
+        b"open.example\0.evil.example",
+        b"open.example%00.evil.example",
+        b"evil.example#open.example",
+        b"evil.example?open.example",
+        b"evil.example/open.example",
+        b"evil.example\\open.example",
+        b"open.example@evil.example",
+        b"open\xe3\x80\x82example",
+        b"\xef\xbd\x8fpen.example",
+        b"xn--pen-i3d.example",
+        b"open example",
+        b"open.example,evil.example",
+        b"127.1",
+        b"0x7f.0.0.1",
+        b"0177.0.0.1",
+        b"2130706433",
+        b"169.254.169.254",
+        b"[::1]",
+        b"[::ffff:169.254.169.254]",
+        b"[fe80::1%25eth0]",
+        b"",
+    ];
+    let mut asked = 0;
+    for host in hosts {
+        let connect = [
+            b"CONNECT ",
+            *host,
+            b":443 HTTP/1.1\r\nHost: ",
+            *host,
+            b":443\r\n\r\n",
+        ]
+        .concat();
+        let absolute = [b"GET http://", *host, b"/ HTTP/1.1\r\nHost: ", *host, b"\r\n\r\n"].concat();
+        for head in [connect, absolute] {
+            let what = String::from_utf8_lossy(&head).into_owned();
+            let stream = tokio::net::UnixStream::connect(&bottle.socket).await.unwrap();
+            let got = agent::raw(stream, &head).await;
+            asked += 1;
+            assert!(matches!(got.status.as_u16(), 400 | 403), "{what}: {}", got.status);
+            let reason = got.denial().reason;
+            let event = bottle.events(asked).await[asked - 1].clone();
+            assert_eq!(
+                (event.decision, event.reason),
+                (Decision::Denied, Some(reason)),
+                "{what}"
+            );
+        }
+    }
+    assert!(bottle.seat.tunnels().is_empty() && bottle.seat.seen().is_empty());
+}
+
+#[tokio::test]
 async fn plain_http_goes_to_port_80_alone() {
     let bottle = Bottle::start(ROUTES);
     let got = bottle
