@@ -10,4 +10,5 @@
 mod bad_input;
 mod delivery;
 mod lives;
+mod progress;
 mod served;

@@ -136,30 +136,7 @@ impl Served {
     }
 
     pub(crate) fn post_bytes(&self, era: Era, headers: &[&str], message: &Value, body: &[u8]) -> Answer {
-        let mut stream = UnixStream::connect(self.path("door.sock")).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut head = format!(
-            "POST /mcp HTTP/1.1\r\nHost: supervise:8931\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        if era == Era::Modern {
-            head += "MCP-Protocol-Version: 2026-07-28\r\n";
-            head += &format!("Mcp-Method: {}\r\n", message["method"].as_str().unwrap());
-            let name = [&message["params"]["name"], &message["params"]["taskId"]];
-            if let Some(name) = name.iter().find_map(|name| name.as_str()) {
-                head += &format!("Mcp-Name: {name}\r\n");
-            }
-        } else if message["method"] != "initialize" {
-            head += "MCP-Protocol-Version: 2025-11-25\r\n";
-        }
-        for header in headers {
-            head += &format!("{header}\r\n");
-        }
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(b"\r\n").unwrap();
-        stream.write_all(body).unwrap();
-        Answer::read(stream)
+        post_to(&self.path("door.sock"), era, headers, message, body)
     }
 
     pub(crate) fn call(&self, era: Era, tool: &str, arguments: Value) -> Answer {
@@ -192,6 +169,34 @@ fn appending(path: &Path) -> std::fs::File {
         .open(path)
         .unwrap();
     file.into_parts().0
+}
+
+/// Sends one message to a server's socket.
+pub(crate) fn post_to(door: &Path, era: Era, headers: &[&str], message: &Value, body: &[u8]) -> Answer {
+    let mut stream = UnixStream::connect(door).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: supervise:8931\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    if era == Era::Modern {
+        head += "MCP-Protocol-Version: 2026-07-28\r\n";
+        head += &format!("Mcp-Method: {}\r\n", message["method"].as_str().unwrap());
+        let name = [&message["params"]["name"], &message["params"]["taskId"]];
+        if let Some(name) = name.iter().find_map(|name| name.as_str()) {
+            head += &format!("Mcp-Name: {name}\r\n");
+        }
+    } else if message["method"] != "initialize" {
+        head += "MCP-Protocol-Version: 2025-11-25\r\n";
+    }
+    for header in headers {
+        head += &format!("{header}\r\n");
+    }
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(b"\r\n").unwrap();
+    stream.write_all(body).unwrap();
+    Answer::read(stream)
 }
 
 /// A call of a tool. `meta` is added to what the revision wants.
