@@ -11,6 +11,7 @@ use rand::Rng as _;
 use session::{Answer, Session};
 use std::collections::BTreeMap;
 
+pub mod git;
 mod session;
 
 const AGENT: &str = include_str!("../demo/agent.sh");
@@ -43,6 +44,8 @@ pub fn run(say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
     kept_in(&mut rows, &answers, &listeners);
     inspected(&mut rows, &slug, &token)?;
     stopped(&mut rows, &home, session, &slug)?;
+    say("a second bottle, with a git gate …");
+    git::rows(&mut rows)?;
 
     say("");
     say(rows.render().trim_end());

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod client_image;
 pub mod demo;
 pub mod docker;
+pub mod git_upstream;
 pub mod home;
 pub mod internet;
 pub mod listener;

@@ -25,6 +25,8 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
     signals
         .thread_block()
         .map_err(|error| Failure::system("signals")(error.into()))?;
+    // It has the same environment, and so the same keys.
+    guard::hardening::seal_memory().map_err(Failure::system("core dumps cannot be switched off"))?;
     let program = std::env::current_exe().map_err(Failure::system("the path of this program"))?;
     let child = Command::new(program)
         .args(std::env::args_os().skip(1))

@@ -20,6 +20,7 @@ mod crash;
 mod demo;
 mod every_file;
 mod fail_closed;
+mod git_gate;
 mod isolation;
 mod neighbours;
 mod operator;
