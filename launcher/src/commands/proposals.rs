@@ -6,7 +6,7 @@ use crate::home::Home;
 use crate::lifecycle::interrupt::Interrupts;
 use crate::proposals::notice::{LOOK_EVERY, Notices};
 use crate::proposals::risk::Risk;
-use crate::proposals::{Item, Queue, decide, settle, show};
+use crate::proposals::{Item, Queue, decide, notes, show};
 use clap::Args;
 use contract::{Proposal, ProposalStatus, Sha256Hex, Slug};
 use serde::Serialize;
@@ -120,7 +120,7 @@ impl Proposals {
 /// The queues, every proposal noted as seen; what cannot be read is told.
 pub(super) fn read(context: &Context, home: &Home) -> Result<Queue> {
     let queue = Queue::of_home(home)?;
-    settle::note_seen(home, &queue)?;
+    notes::note_seen(home, &queue)?;
     for problem in &queue.unreadable {
         context.printer.warning(problem);
     }

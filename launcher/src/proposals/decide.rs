@@ -3,6 +3,7 @@
 //! The answer is a file made by `link(2)`: of two operators one wins. It is durable and audited before anything is written that a
 //! guard reads.
 
+use super::notes;
 use super::queue::{Item, Queue};
 use super::risk::{self, Risk};
 use super::settle::{self, Carried};
@@ -209,7 +210,7 @@ pub async fn reject(target: &Target, shown: &Item, reason: &str) -> Result<()> {
     };
     let item = answer(target, item, decision)?;
     let index = Index::of(&target.audit())?;
-    target.audit().append(settle::decision_notes(&index, &item))
+    target.audit().append(notes::decision_notes(&index, &item))
 }
 
 /// The proposal as it is now, if it is still the one that was shown and nobody has answered.

@@ -6,6 +6,7 @@
 
 pub mod decide;
 pub mod diff;
+pub mod notes;
 pub mod notice;
 pub mod queue;
 pub mod risk;

@@ -6,10 +6,10 @@
 //! that something was done twice.
 
 use super::decide::{change_of, link, response};
+use super::notes::{decider, decision_notes, ended, is_new, joined, withdrawal_note};
 use super::queue::{Item, Queue};
-use super::show::escaped;
 use crate::apply::{self, Change, Performed, Target, perform, recreate};
-use crate::audit::{AuditLog, Index, Note};
+use crate::audit::{Index, Note};
 use crate::cli::Context;
 use crate::error::{Doing as _, Error, Result};
 use crate::home::Home;
@@ -17,11 +17,10 @@ use crate::kill_points::reached;
 use crate::lifecycle::folder;
 use crate::lifecycle::lock::{How, Locked, Tried};
 use crate::write;
-use contract::audit::{Asked, AuditEvent, Outcome, Verdict, Who};
+use contract::audit::{AuditEvent, Outcome};
 use contract::place::queue;
 use contract::{
-    Application, ApplyState, Ask, GrantEnd, GrantEndCause, Guard, OperatorDecision, ProposalStatus,
-    SCHEMA_VERSION, Sha256Hex, Slug, Timestamp,
+    Application, ApplyState, Ask, OperatorDecision, ProposalStatus, SCHEMA_VERSION, Slug, Timestamp,
 };
 use std::time::SystemTime;
 
@@ -75,10 +74,6 @@ fn is_unsettled(target: &Target) -> Result<bool> {
             || (item.withdrawn && !index.withdrawn.contains(item.id()))
     });
     Ok(unnoted || index.open.is_some() || ended.iter().any(|note| is_new(&index, note)))
-}
-
-fn is_new(index: &Index, note: &Note) -> bool {
-    note.grant_id.as_ref().is_none_or(|id| !index.ended.contains(id))
 }
 
 /// Does all of it, with the bottle's lock held by the caller.
@@ -309,168 +304,6 @@ fn write_state(target: &Target, item: &Item, state: Application, statement: Stri
 
 fn note_decision(target: &Target, index: &Index, item: &Item) -> Result<()> {
     target.audit().append(decision_notes(index, item))
-}
-
-fn decider(item: &Item) -> Who {
-    match item.response.as_ref() {
-        Some(response) => Who::Operator {
-            user: response.decided_by.clone(),
-            uid: None,
-        },
-        None => Who::Launcher,
-    }
-}
-
-fn joined(note: Note, item: &Item) -> Note {
-    let ends = item.response.as_ref().is_some_and(|response| {
-        matches!(
-            response.decision,
-            OperatorDecision::Approved { expires_at, once, .. } if expires_at.is_some() || once
-        )
-    });
-    let grant = ends.then(|| item.id().grant());
-    note.joined(Some(item.id()), grant.as_ref())
-}
-
-/// What the audit does not say yet of a proposal and its answer.
-pub fn decision_notes(index: &Index, item: &Item) -> Vec<Note> {
-    let mut notes: Vec<Note> = seen_note(index, item).into_iter().collect();
-    let Some(response) = &item.response else {
-        return notes;
-    };
-    let decided = |verdict, approved, expires_at, once, reason| {
-        let json = serde_json::to_vec_pretty(response).map(|mut json| {
-            json.push(b'\n');
-            json
-        });
-        AuditEvent::Decided {
-            verdict,
-            response_sha256: Sha256Hex::of(&json.unwrap_or_default()),
-            approved,
-            expires_at,
-            once,
-            reason,
-        }
-    };
-    let event = match &response.decision {
-        OperatorDecision::Approved {
-            modified,
-            expires_at,
-            once,
-        } => decided(
-            Verdict::Approved,
-            modified.as_ref().map(asked),
-            *expires_at,
-            *once,
-            None,
-        ),
-        OperatorDecision::Rejected { reason } => {
-            decided(Verdict::Rejected, None, None, false, Some(escaped(reason)))
-        }
-        OperatorDecision::Expired => AuditEvent::Expired,
-    };
-    let is_noted = match &event {
-        AuditEvent::Expired => index.expired.contains(item.id()),
-        _ => index.decided.contains(item.id()),
-    };
-    if !is_noted {
-        let who = match &event {
-            AuditEvent::Expired => Who::Launcher,
-            _ => decider(item),
-        };
-        notes.push(joined(Note::by(who, event), item));
-    }
-    notes
-}
-
-fn seen_note(index: &Index, item: &Item) -> Option<Note> {
-    (!index.proposed.contains(item.id())).then(|| proposed_note(item))
-}
-
-fn proposed_note(item: &Item) -> Note {
-    let event = AuditEvent::Proposed {
-        tool: item.proposal.ask.tool().to_owned(),
-        proposal_sha256: item.sha256.clone(),
-        created_at: item.proposal.asked_at,
-        asked: asked(&item.proposal.ask),
-        justification: escaped(item.proposal.ask.justification()),
-    };
-    Note::by(Who::Agent, event).joined(Some(item.id()), None)
-}
-
-fn withdrawal_note(index: &Index, item: &Item) -> Vec<Note> {
-    let withdrawn = item.withdrawn && !index.withdrawn.contains(item.id());
-    let mut notes = Vec::new();
-    if withdrawn {
-        notes.extend(seen_note(index, item).filter(|_| item.response.is_none()));
-        notes.push(Note::by(Who::Agent, AuditEvent::Withdrawn).joined(Some(item.id()), None));
-    }
-    notes
-}
-
-fn asked(ask: &Ask) -> Asked {
-    match ask {
-        Ask::EgressBlock(asked) => Asked::Route {
-            host: asked.ask.host.clone(),
-            path_allowlist: asked.ask.path_allowlist.clone(),
-            methods: asked.ask.methods.clone(),
-            token_ref: asked.ask.auth.as_ref().map(|auth| auth.token_ref.clone()),
-        },
-        Ask::PipelockBlock(asked) => Asked::Pipelock {
-            host: asked.host.clone(),
-            rule: asked.rule.clone(),
-        },
-        Ask::CapabilityBlock(asked) => Asked::Capability {
-            dockerfile_sha256: Sha256Hex::of(asked.dockerfile.as_bytes()),
-        },
-    }
-}
-
-/// Notes every proposal that was not seen before. For one that lists them.
-pub fn note_seen(home: &Home, queue: &Queue) -> Result<()> {
-    let mut slugs: Vec<&Slug> = queue.items.iter().map(|item| &item.slug).collect();
-    slugs.sort();
-    slugs.dedup();
-    for slug in slugs {
-        let log = AuditLog::of(home, slug);
-        let seen = log.proposed()?;
-        let of_it = queue.items.iter().filter(|item| item.slug == *slug);
-        let fresh = of_it.filter(|item| !seen.contains(item.id().as_str()));
-        log.append(fresh.map(proposed_note))?;
-    }
-    Ok(())
-}
-
-/// The ends of grants and exemptions that the guards noted, or that time brought.
-fn ended(target: &Target) -> Result<Vec<Note>> {
-    let mut notes = Vec::new();
-    let ledger = apply::egress::ledger(target)?;
-    for record in ledger.iter().flat_map(|ledger| &ledger.grants) {
-        if let Some(GrantEnd { at, cause }) = &record.end {
-            let event = AuditEvent::GrantEnded {
-                host: record.host.clone(),
-                cause: *cause,
-                at: *at,
-            };
-            notes.push(guard_note(Guard::Egress, event, &record.grant_id));
-        }
-    }
-    let now = Timestamp::from(SystemTime::now());
-    for exemption in apply::seat::exemptions(target)? {
-        if let Some(at) = exemption.expires_at.filter(|at| *at <= now) {
-            let event = AuditEvent::GrantEnded {
-                host: exemption.host,
-                cause: GrantEndCause::Expired,
-                at,
-            };
-            notes.push(guard_note(Guard::Pipelock, event, &exemption.id));
-        }
-    }
-    Ok(notes)
-}
-
-fn guard_note(guard: Guard, event: AuditEvent, grant: &contract::GrantId) -> Note {
-    Note::by(Who::Guard { guard }, event).joined(None, Some(grant))
 }
 
 /// An edit or a revocation whose end was not noted: says what is in force now.
