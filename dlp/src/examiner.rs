@@ -3,6 +3,7 @@
 //! A finding refuses the request when the rule is sure, the host is not exempt from it, and the file says `block`; otherwise it
 //! is remembered for the access event. The same examiner serves head, body and WebSocket of a request.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -30,6 +31,43 @@ pub struct TextScan {
     rules: secrets::Stream,
     known: Option<secrets::known::Stream>,
     findings: Vec<Finding>,
+}
+
+/// The shortest token that is looked for across the end of a piece.
+const SHORTEST_RUN: usize = 16;
+
+fn spans(span: &Range<u64>, ends: &[usize]) -> bool {
+    let mut ends = ends.iter().filter_map(|end| u64::try_from(*end).ok());
+    ends.any(|end| span.start < end && end < span.end)
+}
+
+/// What of `text` could be one token over the end of a piece, line by line, and where in that the pieces end: unbroken runs of a
+/// token's characters with a digit among them. The words of ordinary fields make none, so ordinary requests cost nothing
+/// here.
+fn runs_across(text: &[u8], ends: &[usize]) -> (Vec<u8>, Vec<usize>) {
+    let part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-.%".contains(byte);
+    let (mut runs, mut run_ends) = (Vec::new(), Vec::new());
+    // How far of `text` is in `runs`, and by how much offsets differ there.
+    let (mut taken, mut shift) = (0, 0);
+    for &end in ends {
+        if end < taken {
+            run_ends.push(end - shift);
+            continue;
+        }
+        let (before, after) = text.split_at(end.min(text.len()));
+        let left = before.iter().rev().take_while(|byte| part(byte)).count();
+        let right = after.iter().take_while(|byte| part(byte)).count();
+        let run = text.get(end - left..end + right).unwrap_or_default();
+        let crosses = left > 0 && right > 0 && run.len() >= SHORTEST_RUN;
+        if crosses && run.iter().any(u8::is_ascii_digit) {
+            shift = (end - left).saturating_sub(runs.len());
+            run_ends.push(end - shift);
+            runs.extend_from_slice(run);
+            runs.push(b'\n');
+            taken = end + right;
+        }
+    }
+    (runs, run_ends)
 }
 
 // === impl Examiner ===
@@ -98,27 +136,27 @@ impl Examiner {
     /// Looks at pieces that were put together. `ends` are the offsets at which a piece ends: only what spans one of them
     /// counts, and only what is known by its form, since numbers and words side by side make many things by chance.
     pub fn pieces(&self, place: &Place, text: &[u8], ends: &[usize]) -> Result<(), Refused> {
-        let spans = |span: &std::ops::Range<u64>| {
-            ends.iter()
-                .filter_map(|end| u64::try_from(*end).ok())
-                .any(|end| span.start < end && end < span.end)
-        };
         if self.known
             && let Some(hit) = self
                 .policy
                 .known()
                 .find_all(text)
                 .iter()
-                .find(|hit| spans(&hit.span))
+                .find(|hit| spans(&hit.span, ends))
         {
             self.judge_known(hit, place.clone())?;
+        }
+        let (runs, ends) = runs_across(text, ends);
+        if runs.is_empty() {
+            return Ok(());
         }
         let findings = self
             .policy
             .scanner()
-            .scan(text, self.policy.options())
+            .scan(&runs, self.policy.options())
             .map_err(|BudgetExceeded| Refused::TooMuchToDecode)?;
-        let by_form = |finding: &&Finding| self.policy.knows_by_form(&finding.rule) && spans(&finding.span);
+        let by_form =
+            |finding: &&Finding| self.policy.knows_by_form(&finding.rule) && spans(&finding.span, &ends);
         for finding in findings.iter().filter(by_form) {
             self.judge(finding, || place.clone())?;
         }
@@ -236,5 +274,40 @@ impl TextScan {
             self.examiner.judge(&finding, || place.clone())?;
         }
         scanned.map_err(|BudgetExceeded| Refused::TooMuchToDecode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_what_could_be_a_token_over_an_end_is_looked_at_again() {
+        let pieces = ["user", "text", "Hello world", "AKIA0123", "45678901234", "x y"];
+        let text = pieces.concat();
+        let ends: Vec<usize> = pieces
+            .iter()
+            .scan(0, |end, piece| {
+                *end += piece.len();
+                Some(*end)
+            })
+            .collect();
+        let (runs, run_ends) = runs_across(text.as_bytes(), &ends);
+        assert_eq!(runs, b"worldAKIA012345678901234x\n");
+        assert_eq!(run_ends, [5, 13, 24]);
+    }
+
+    proptest! {
+        #[test]
+        fn ends_stay_where_they_were(pieces in prop::collection::vec("[a-z0-9 ]{0,12}", 0..12)) {
+            let text = pieces.concat();
+            let mut end = 0;
+            let ends: Vec<usize> = pieces.iter().map(|piece| { end += piece.len(); end }).collect();
+            let (runs, run_ends) = runs_across(text.as_bytes(), &ends);
+            for end in run_ends {
+                prop_assert!(end > 0 && end < runs.len());
+            }
+        }
     }
 }

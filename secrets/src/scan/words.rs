@@ -171,13 +171,18 @@ fn beginning(word: &[u8]) -> u16 {
 }
 
 fn is_phrase(words: &[(u64, &'static str)]) -> bool {
-    let distinct: HashSet<&str> = words.iter().map(|&(_, word)| word).collect();
-    if distinct.len() * 3 < words.len() * 2 {
+    let phrase: Vec<&str> = words.iter().map(|&(_, word)| word).collect();
+    let distinct: HashSet<&str> = phrase.iter().copied().collect();
+    // All entropy zero or one: one word again and again, and a last one for the checksum. No prose is so.
+    let monotone = distinct.len() == 2
+        && phrase
+            .split_last()
+            .is_some_and(|(last, rest)| !rest.contains(last));
+    if !monotone && distinct.len() * 3 < words.len() * 2 {
         return false;
     }
-    let phrase: Vec<&str> = words.iter().map(|&(_, word)| word).collect();
     // The list itself, or a part of it, is no phrase.
-    if phrase.is_sorted() {
+    if !monotone && phrase.is_sorted() {
         return false;
     }
     Mnemonic::parse_in_normalized(Language::English, &phrase.join(" ")).is_ok()
