@@ -8,7 +8,7 @@ BUILT  := target/prefix
 OUT    := target/$(TRIPLE)
 # The guards run in otherwise empty images, so they carry their C library with them.
 STATIC := RUSTFLAGS="-C target-feature=+crt-static"
-GUARDS := egress supervise git-gate
+GUARDS := egress dlp supervise git-gate
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-clients test-claude fuzz lint build images bench peers install uninstall engine sshd clean

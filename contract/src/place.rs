@@ -8,6 +8,8 @@ pub mod config {
     pub const CA_CERTIFICATE: &str = "ca.pem";
     /// Its private key, PEM (PKCS#8 for our guards), mode 0600.
     pub const CA_KEY: &str = "ca-key.pem";
+    /// Certificate of the authority that the pipelock seat signs with, PEM: what egress trusts for the hosts that the seat looks into.
+    pub const SEAT_CA: &str = "pipelock-ca.pem";
     /// More certificate authorities trusted upstream, PEM; absent when there are none.
     pub const EXTRA_CA: &str = "extra-ca.pem";
     /// What git-gate guards.

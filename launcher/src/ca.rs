@@ -1,7 +1,8 @@
-//! The bottle's own certificate authority: minted per launch, trusted by this launch's agent alone.
+//! The bottle's own certificate authorities, minted per launch: that of egress, which this launch's agent alone trusts, and that of
+//! the pipelock seat, which its egress alone trusts.
 //!
-//! ECDSA P-256, valid from a day ago (a container's clock may lag) for [`VALID_DAYS`]. It signs leaves only (path length 0). Its key
-//! lies in egress' config directory, mode 0600, and nowhere else. What this module refuses to do: reuse a key.
+//! ECDSA P-256, valid from a day ago (a container's clock may lag) for [`VALID_DAYS`]. Each signs leaves only (path length 0). Its key
+//! lies in its guard's config directory, mode 0600, and nowhere else. What this module refuses to do: reuse a key.
 
 use crate::agent_environment::TRUST_STORE_PASSWORD;
 use crate::error::{Doing as _, Error, Result};
@@ -18,7 +19,25 @@ use zeroize::Zeroizing;
 pub const VALID_DAYS: i64 = 365;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
-/// One launch's CA.
+/// The authorities of one launch.
+pub struct Authorities {
+    /// Egress signs with it; the agent trusts it.
+    pub egress: Authority,
+    /// The pipelock seat signs with it; egress trusts it.
+    pub seat: Authority,
+}
+
+impl Authorities {
+    /// Two fresh ones.
+    pub fn mint(slug: &Slug, now: Timestamp) -> Result<Self> {
+        Ok(Self {
+            egress: Authority::mint(&format!("bottle {slug}"), now)?,
+            seat: Authority::mint(&format!("bottle {slug} pipelock"), now)?,
+        })
+    }
+}
+
+/// One CA.
 pub struct Authority {
     /// The certificate, one PEM block.
     pub certificate_pem: String,
@@ -28,18 +47,16 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A fresh key and its certificate.
-    pub fn mint(slug: &Slug, now: Timestamp) -> Result<Self> {
-        Self::try_mint(slug, now).doing(|| "the bottle's certificate authority cannot be made".to_owned())
+    /// A fresh key and its certificate with this common name.
+    fn mint(name: &str, now: Timestamp) -> Result<Self> {
+        Self::try_mint(name, now).doing(|| "the bottle's certificate authority cannot be made".to_owned())
     }
 
-    fn try_mint(slug: &Slug, now: Timestamp) -> std::result::Result<Self, rcgen::Error> {
+    fn try_mint(name: &str, now: Timestamp) -> std::result::Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("bottle {slug}"));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.distinguished_name.push(DnType::OrganizationName, "bottle");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -99,11 +116,7 @@ mod tests {
     use super::*;
 
     fn authority() -> Authority {
-        Authority::mint(
-            &"dev-ab1cd".parse().unwrap(),
-            "2026-11-21T09:30:00.000Z".parse().unwrap(),
-        )
-        .unwrap()
+        Authority::mint("bottle dev-ab1cd", "2026-11-21T09:30:00.000Z".parse().unwrap()).unwrap()
     }
 
     #[test]

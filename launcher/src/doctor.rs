@@ -163,7 +163,7 @@ fn limits(engine: &Engine) -> Vec<Finding> {
 }
 
 fn binaries(libexec: &Libexec) -> Finding {
-    let missing: Vec<&str> = naming::GUARDS
+    let missing: Vec<&str> = naming::PROGRAMS
         .into_iter()
         .chain(["shim", "probe"])
         .filter(|name| libexec.path(name).is_err())

@@ -192,6 +192,12 @@ places! {
     egress_config = "egress/config";
     /// Written by egress:
     egress_run = "egress/run";
+    /// Everything of the pipelock seat:
+    pipelock = "pipelock";
+    /// Mounted read-only into the seat, as a directory:
+    pipelock_config = "pipelock/config";
+    /// Written by the seat:
+    pipelock_run = "pipelock/run";
     /// Everything of git-gate:
     git_gate = "git-gate";
     /// Mounted read-only into git-gate, as a directory:
@@ -214,12 +220,6 @@ places! {
     current_dockerfile = "supervise/current-config/Dockerfile";
     /// The Dockerfile that an approved `capability-block` asked for:
     approved_dockerfile = "agent/Dockerfile";
-    /// Everything of the seat:
-    pipelock = "pipelock";
-    /// Mounted read-only into the seat, as a directory:
-    pipelock_config = "pipelock/config";
-    /// Written by the seat:
-    pipelock_run = "pipelock/run";
 }
 
 #[cfg(test)]

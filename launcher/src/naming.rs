@@ -16,6 +16,12 @@ pub const EGRESS: &str = "egress";
 pub const GIT_GATE: &str = "git-gate";
 /// The compose service of supervise.
 pub const SUPERVISE: &str = "supervise";
+/// The compose service of the pipelock seat, whichever engine sits in it.
+pub const PIPELOCK: &str = "pipelock";
+/// The compose service that offers the real pipelock's port as a socket.
+pub const PIPELOCK_SHIM: &str = "pipelock-shim";
+/// Our engine for the pipelock seat: its program, and its image.
+pub const DLP: &str = "dlp";
 /// The compose network that reaches the internet.
 pub const OUTSIDE: &str = "outside";
 /// The label with the hash of the home ([`crate::home::Home::hash`]), on everything.
@@ -77,12 +83,12 @@ pub fn slug_of_image(reference: &str) -> Option<Slug> {
         .ok()
 }
 
-/// The guards that there are, and the services of their containers.
-pub const GUARDS: [&str; 3] = [EGRESS, SUPERVISE, GIT_GATE];
+/// The programs of our guards, each in an image of its own.
+pub const PROGRAMS: [&str; 4] = [EGRESS, DLP, SUPERVISE, GIT_GATE];
 
-/// The repository of a guard's image; its tag is the hash of its content.
-pub fn guard_repository(guard: &str) -> String {
-    format!("{PREFIX}{guard}")
+/// The repository of a guard program's image; its tag is the hash of its content.
+pub fn guard_repository(program: &str) -> String {
+    format!("{PREFIX}{program}")
 }
 
 /// The repository of one of our agent images; its tag is the hash of what it is built from.
@@ -95,7 +101,7 @@ pub fn is_shared_repository(repository: &str) -> bool {
     let Some(name) = repository.strip_prefix(PREFIX) else {
         return false;
     };
-    GUARDS.contains(&name)
+    PROGRAMS.contains(&name)
         || name
             .strip_prefix("agent-")
             .is_some_and(|variant| !variant.is_empty())
@@ -174,7 +180,7 @@ mod tests {
     #[test]
     fn the_names_that_a_bottle_may_have_are_known() {
         let slug: Slug = "dev-ab1cd".parse().unwrap();
-        for service in [AGENT, EGRESS, "git-gate"] {
+        for service in [AGENT, EGRESS, PIPELOCK, "git-gate"] {
             assert!(is_container_of(&container(&slug, service), &slug));
         }
         assert!(!is_container_of("claude-bottle-mydev-ab1cd", &slug));

@@ -233,10 +233,12 @@ pub struct ExtraCa {
 }
 
 /// What scans the bytes on their way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seat {
     /// Our own engine.
     Builtin,
+    /// The real pipelock, in this image.
+    Image(String),
 }
 
 /// A git upstream behind the gate.

@@ -2,7 +2,7 @@
 //!
 //! The directory itself, and its removal when this fails, belong to [`crate::lifecycle::folder`].
 
-use crate::ca::Authority;
+use crate::ca::Authorities;
 use crate::copy;
 use crate::error::{Error, Result};
 use crate::images::References;
@@ -10,6 +10,7 @@ use crate::images::libexec::Libexec;
 use crate::plan::{HowWorkspace, Identity, Plan, Workspace};
 use crate::printer::Printer;
 use crate::render;
+use crate::render::seat::SeatFiles;
 use crate::write;
 use std::path::Path;
 
@@ -17,13 +18,19 @@ use std::path::Path;
 const PROGRAM: u32 = 0o755;
 
 /// Writes everything that the containers are given. The state directory must be there; what it lacks is made.
-pub fn fill(plan: &Plan, images: &References, libexec: &Libexec, printer: &Printer) -> Result<()> {
+pub fn fill(
+    plan: &Plan,
+    seat: &SeatFiles,
+    images: &References,
+    libexec: &Libexec,
+    printer: &Printer,
+) -> Result<()> {
     let state = plan.state();
     for folder in render::folders(plan) {
         write::folder(&folder)?;
     }
-    let authority = Authority::mint(&plan.slug, plan.started_at)?;
-    for file in render::files(plan, images, &authority)? {
+    let authorities = Authorities::mint(&plan.slug, plan.started_at)?;
+    for file in render::files(plan, images, &authorities, seat)? {
         write::first(&file.path, &file.bytes, file.mode)?;
     }
     for (name, path) in [("shim", state.shim()), ("probe", state.probe())] {
@@ -43,7 +50,7 @@ pub fn fill(plan: &Plan, images: &References, libexec: &Libexec, printer: &Print
     }
     let supervise = plan.supervise.then(|| state.supervise());
     let git_gate = (!plan.git_remotes.is_empty()).then(|| state.git_gate());
-    for given in [state.agent(), state.egress()]
+    for given in [state.agent(), state.egress(), state.pipelock()]
         .into_iter()
         .chain(supervise)
         .chain(git_gate)

@@ -6,14 +6,16 @@ mod agent_files;
 mod compose;
 mod compose_file;
 pub mod inside;
+pub mod seat;
 pub(crate) mod yaml;
 
-pub use compose::EGRESS_DOOR;
+pub use compose::{EGRESS_DOOR, PIPELOCK_DOOR};
 
-use crate::ca::Authority;
+use crate::ca::Authorities;
 use crate::error::{Doing as _, Result};
 use crate::images::References;
 use crate::plan::Plan;
+use crate::render::seat::SeatFiles;
 use contract::place::config;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -49,6 +51,9 @@ pub fn folders(plan: &Plan) -> Vec<PathBuf> {
         state.egress(),
         state.egress_config(),
         state.egress_run(),
+        state.pipelock(),
+        state.pipelock_config(),
+        state.pipelock_run(),
     ];
     if plan.supervise {
         folders.extend([
@@ -78,9 +83,15 @@ pub fn folders(plan: &Plan) -> Vec<PathBuf> {
 }
 
 /// The files of a state directory, except for copies of what lies elsewhere on the host.
-pub fn files(plan: &Plan, images: &References, authority: &Authority) -> Result<Vec<File>> {
+pub fn files(
+    plan: &Plan,
+    images: &References,
+    authorities: &Authorities,
+    seat_files: &SeatFiles,
+) -> Result<Vec<File>> {
     let state = plan.state();
     let (etc, ca, egress) = (state.agent_etc(), state.agent_ca(), state.egress_config());
+    let (authority, seat) = (&authorities.egress, &authorities.seat);
     let metadata = serde_json::to_string_pretty(&plan.metadata())
         .doing(|| "metadata.json cannot be written".to_owned())?;
     let routes = plan
@@ -124,9 +135,34 @@ pub fn files(plan: &Plan, images: &References, authority: &Authority) -> Result<
         ),
         text(egress.join(config::CA_KEY), SECRET, authority.key_pem.as_str()),
         text(egress.join(config::ROUTES), OPEN, routes),
+        text(egress.join(config::SEAT_CA), OPEN, seat.certificate_pem.clone()),
     ];
+    let pipelock = state.pipelock_config();
+    files.extend([
+        text(
+            pipelock.join(config::CA_CERTIFICATE),
+            OPEN,
+            seat.certificate_pem.clone(),
+        ),
+        text(
+            pipelock.join(config::CA_KEY),
+            SECRET,
+            seat_files.key(seat)?.as_str(),
+        ),
+        text(
+            pipelock.join(pipelock_config::place::PIPELOCK),
+            OPEN,
+            seat_files.pipelock_yaml(),
+        ),
+    ]);
+    if let Some(dlp) = seat_files.dlp_yaml() {
+        // The key of the digests is in it.
+        files.push(text(pipelock.join(pipelock_config::place::DLP), SECRET, dlp));
+    }
     if let Some(extra) = &plan.extra_ca {
-        files.push(text(egress.join(config::EXTRA_CA), OPEN, extra.pem.clone()));
+        for guard in [&egress, &pipelock] {
+            files.push(text(guard.join(config::EXTRA_CA), OPEN, extra.pem.clone()));
+        }
     }
     if plan.supervise {
         files.push(text(etc.join(agent_files::MCP), OPEN, agent_files::mcp()?));

@@ -12,6 +12,7 @@ use session::{Answer, Session};
 use std::collections::BTreeMap;
 
 pub mod git;
+mod scanned;
 mod session;
 
 const AGENT: &str = include_str!("../demo/agent.sh");
@@ -28,12 +29,14 @@ pub fn run(say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
     let token = format!("demo-token-{:032x}", rand::rng().random::<u128>());
     let mut home = Home::new(&prefix)?;
     home.secret("DEMO_TOKEN", &token);
-    write_manifests(&home, &internet, &listeners)?;
+    let secrets = scanned::Secrets::draw();
+    home.secret("DEMO_OWN_SECRET", &secrets.own);
+    write_manifests(&home, &internet, &listeners, &secrets)?;
 
     say("starting a bottle: bottle start demo --cwd workspace --yes …");
     let mut session = Session::start(&home)?;
     let slug = session.slug(&home)?;
-    internet.reach_from(&format!("claude-bottle-egress-{slug}"))?;
+    internet.reach_from(&format!("claude-bottle-pipelock-{slug}"))?;
     session.go()?;
     let answers = session.answers()?;
 
@@ -41,6 +44,7 @@ pub fn run(say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
     held_nothing(&mut rows, &answers, &token);
     allowed(&mut rows, &answers, &internet, &token)?;
     refused(&mut rows, &answers, &internet)?;
+    scanned::rows(&mut rows, &answers, &internet)?;
     kept_in(&mut rows, &answers, &listeners);
     inspected(&mut rows, &slug, &token)?;
     stopped(&mut rows, &home, session, &slug)?;
@@ -92,13 +96,20 @@ fn host_addresses() -> anyhow::Result<String> {
     Ok(addresses.join(" "))
 }
 
-fn write_manifests(home: &Home, internet: &Internet, listeners: &Listeners) -> anyhow::Result<()> {
+fn write_manifests(
+    home: &Home,
+    internet: &Internet,
+    listeners: &Listeners,
+    secrets: &scanned::Secrets,
+) -> anyhow::Result<()> {
     let authority = home.path().join("fixture-internet.pem");
     fs_err::write(&authority, internet.authority())?;
     let workspace = home.path().join("workspace");
     fs_err::create_dir(&workspace)?;
     fs_err::write(workspace.join("agent.sh"), AGENT)?;
     fs_err::write(workspace.join("upload.bin"), vec![7_u8; 300_000])?;
+    fs_err::write(workspace.join("conversation.json"), scanned::conversation())?;
+    let leak = &secrets.of_a_format;
     home.agent(
         "demo",
         "bottle: demo\nimage: small\ncommand: [bash, /workspace/agent.sh]\n",
@@ -110,6 +121,8 @@ fn write_manifests(home: &Home, internet: &Internet, listeners: &Listeners) -> a
         &format!(
             "env:
   DEMO_SEARCH: demo-token-
+  DEMO_LEAK: {leak}
+  DEMO_OWN_SECRET: ${{DEMO_OWN_SECRET}}
   DEMO_HOST_ADDRESSES: {addresses}
   DEMO_TCP_PORT: \"{tcp}\"
   DEMO_UDP_PORT: \"{udp}\"
@@ -271,7 +284,12 @@ fn refused(rows: &mut Rows, answers: &BTreeMap<String, Answer>, internet: &Inter
         );
     }
     let expected = ["/anything", "/anything", "/repos/acme/app", "/repos/acme/upload"];
-    let mut arrived: Vec<String> = internet.seen()?.into_iter().map(|seen| seen.target).collect();
+    let mut arrived: Vec<String> = internet
+        .seen()?
+        .into_iter()
+        .map(|seen| seen.target)
+        .filter(|target| !scanned::is_told_apart(target))
+        .collect();
     arrived.sort();
     let held = arrived == expected;
     rows.add(

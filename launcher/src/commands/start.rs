@@ -12,6 +12,7 @@ use crate::plan::{Fresh, Identity, Plan, Request, Secrets};
 use crate::preflight;
 use crate::session::{self, Ending, Recipe, TerminalKept};
 use clap::Args;
+use std::convert::Infallible;
 use std::io::IsTerminal as _;
 
 /// Start an agent in a bottle of its own.
@@ -81,11 +82,16 @@ impl Start {
             context.printer.data(plan.slug.as_str());
             return Ok(());
         }
+        // The session's terminal is the agent's, so only the operator's own command is run here. Without one there is nothing to
+        // watch for, which does not end the session.
+        let notices = async {
+            crate::proposals::notice::watch(&machine.home, &context.printer).await;
+            std::future::pending::<Infallible>().await
+        };
         let session = async {
             tokio::select! {
                 ended = foreground(context, &machine, &plan, &started) => ended,
-                // The session's terminal is the agent's, so only the operator's own command is run here.
-                () = crate::proposals::notice::watch(&machine.home, &context.printer) => Ok(()),
+                never = notices => match never {},
             }
         };
         let outcome = interrupts.unless(session).await;

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::home::Home;
 use crate::lifecycle::lock::{How, Locked, Tried};
 use crate::naming;
-use crate::plan::{AgentImage, Plan};
+use crate::plan::{AgentImage, Plan, Seat};
 use crate::printer::Printer;
 pub use agent::Variant;
 use archive::GuardImage;
@@ -30,12 +30,12 @@ const OTHERS: Duration = Duration::from_secs(30 * 60);
 pub struct References {
     /// The agent's.
     pub agent: String,
-    /// Each guard's name and image.
+    /// Each guard program's name and image.
     pub guards: Vec<(String, String)>,
 }
 
 impl References {
-    /// The image of a guard.
+    /// The image of a guard program.
     pub fn guard(&self, name: &str) -> Option<&str> {
         self.guards
             .iter()
@@ -44,12 +44,17 @@ impl References {
     }
 }
 
-/// The guards that a plan has, each a binary of ours.
+/// The guard programs that a plan needs, each a binary of ours.
 fn guards_of(plan: &Plan) -> Vec<&'static str> {
-    let mut guards = vec![naming::EGRESS];
-    guards.extend(plan.supervise.then_some(naming::SUPERVISE));
-    guards.extend((!plan.git_remotes.is_empty()).then_some(naming::GIT_GATE));
-    guards
+    let mut programs = vec![naming::EGRESS];
+    match &plan.seat {
+        Seat::Builtin => programs.push(naming::DLP),
+        // The operator's own image; compose pulls it when it is not here.
+        Seat::Image(_) => {}
+    }
+    programs.extend(plan.supervise.then_some(naming::SUPERVISE));
+    programs.extend((!plan.git_remotes.is_empty()).then_some(naming::GIT_GATE));
+    programs
 }
 
 /// The Dockerfile that an agent's image is built from.
@@ -156,7 +161,7 @@ impl Images<'_> {
         extra_ca: &str,
     ) -> Result<Vec<String>> {
         let mut recipes = Vec::new();
-        for guard in naming::GUARDS {
+        for guard in naming::PROGRAMS {
             recipes.push(self.guard(guard)?);
         }
         recipes.extend(variants.iter().map(|variant| Recipe::Shared {
@@ -263,7 +268,7 @@ impl Images<'_> {
 
     /// The images that this installation would use now.
     pub fn current(&self) -> Vec<String> {
-        let guards = naming::GUARDS
+        let guards = naming::PROGRAMS
             .iter()
             .filter_map(|guard| Some(self.guard(guard).ok()?.reference()));
         guards

@@ -2,12 +2,14 @@
 //!
 //! Whatever happens in between, a start ends in one of two ways: a bottle that runs and is proven isolated, or nothing at all.
 
+pub mod events;
 pub mod folder;
 pub mod interrupt;
 pub mod lock;
 pub mod machine;
 pub mod observe;
 pub mod phases;
+pub mod probed;
 pub mod ready;
 pub mod settle;
 pub mod start;

@@ -5,6 +5,7 @@ use super::interrupt::Interrupts;
 use super::lock::{How, Locked};
 use super::machine::Machine;
 use super::phases::Phases;
+use super::probed::Probed;
 use super::ready::Awaited;
 use super::settle::Cause;
 use super::teardown::Settled;
@@ -15,8 +16,9 @@ use crate::images::Images;
 use crate::images::libexec::Libexec;
 use crate::isolation;
 use crate::naming;
-use crate::plan::{Plan, Secrets};
+use crate::plan::{Plan, Seat, Secrets};
 use crate::printer::Printer;
+use crate::render::seat::SeatFiles;
 use crate::session::Recipe;
 use contract::Sha256Hex;
 use contract::place::{config, run};
@@ -74,11 +76,15 @@ impl Machine {
         let (held, launcher) = folder::create(&self.home, &plan.slug)?;
         let progress = self.printer.progress(&format!("starting {}", plan.slug));
         let brought_up = async {
-            let prepared = prepare(plan, &references, &libexec, &self.printer);
+            let seat = SeatFiles::of(plan, secrets);
+            for note in seat.notes() {
+                self.printer.message(note);
+            }
+            let prepared = prepare(plan, &seat, &references, &libexec, &self.printer);
             interrupts.blocking(prepared).await?;
             phases.ended("files");
             interrupts
-                .unless(self.bring_up(plan, secrets, &held, phases))
+                .unless(self.bring_up(plan, secrets, &seat, &held, phases))
                 .await?;
             // A start that cannot be recorded is a failed one, too.
             fs_err::write(held.state.ready(), "")?;
@@ -105,7 +111,14 @@ impl Machine {
         }
     }
 
-    async fn bring_up(&self, plan: &Plan, secrets: &Secrets, held: &Held, phases: &mut Phases) -> Result<()> {
+    async fn bring_up(
+        &self,
+        plan: &Plan,
+        secrets: &Secrets,
+        seat: &SeatFiles,
+        held: &Held,
+        phases: &mut Phases,
+    ) -> Result<()> {
         let project = Project {
             name: plan.compose_project(),
             state: &held.state,
@@ -113,23 +126,47 @@ impl Machine {
         };
         self.compose()?.up(&project, &plan.secrets, secrets).await?;
         phases.ended("up");
-        self.wait_until_ready(plan, &held.state).await?;
+        self.wait_until_ready(plan, seat, &held.state).await?;
         phases.ended("ready");
         isolation::prove(&self.engine, &plan.slug).await?;
         phases.ended("isolation");
         Ok(())
     }
 
-    async fn wait_until_ready(&self, plan: &Plan, state: &State) -> Result<()> {
+    async fn wait_until_ready(&self, plan: &Plan, seat: &SeatFiles, state: &State) -> Result<()> {
         let routes = fs_err::read(state.egress_config().join(config::ROUTES))?;
-        let awaited = Awaited {
+        let egress = Awaited {
             guard: naming::EGRESS,
             container: &naming::container(&plan.slug, naming::EGRESS),
             applied: &state.egress_run().join(run::APPLIED),
             nonce: &plan.launch_nonce,
             file: &Sha256Hex::of(&routes),
         };
-        awaited.wait(&self.engine).await?;
+        let seat_container = naming::container(&plan.slug, naming::PIPELOCK);
+        match &plan.seat {
+            Seat::Builtin => {
+                let seat = Awaited {
+                    guard: naming::PIPELOCK,
+                    container: &seat_container,
+                    applied: &state.pipelock_run().join(run::APPLIED),
+                    nonce: &plan.launch_nonce,
+                    file: &seat.sha256(),
+                };
+                tokio::try_join!(egress.wait(&self.engine), seat.wait(&self.engine))?;
+            }
+            Seat::Image(_) => {
+                egress.wait(&self.engine).await?;
+                // A plan with the image has a route.
+                if let Some(route) = plan.routes.routes().first() {
+                    let seat = Probed {
+                        slug: &plan.slug,
+                        container: &seat_container,
+                        host: &route.host,
+                    };
+                    seat.wait(&self.engine).await?;
+                }
+            }
+        }
         if plan.supervise {
             // An agent that finds it down at its start goes on without its tools. It reads no configuration.
             let awaited = Awaited {
@@ -182,14 +219,15 @@ impl Machine {
 /// Writes every file of the state directory, in a thread of its own: a workspace may be large.
 fn prepare(
     plan: &Plan,
+    seat: &SeatFiles,
     references: &crate::images::References,
     libexec: &Libexec,
     printer: &Printer,
 ) -> impl FnOnce() -> Result<()> + Send + use<> {
-    let (plan, references) = (plan.clone(), references.clone());
+    let (plan, seat, references) = (plan.clone(), seat.clone(), references.clone());
     let (libexec, printer) = (libexec.clone(), printer.clone());
     move || {
-        crate::prepare::fill(&plan, &references, &libexec, &printer)?;
+        crate::prepare::fill(&plan, &seat, &references, &libexec, &printer)?;
         Recipe::of(&plan).write(&plan.state())
     }
 }

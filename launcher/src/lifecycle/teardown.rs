@@ -75,7 +75,11 @@ impl Tools<'_> {
             state: &held.state,
             lock: held.lock.as_fd(),
         };
-        for outcome in [compose.logs(&project).await, compose.down(&project).await] {
+        let kept = compose.logs(&project).await.and_then(|()| {
+            // Of what was decided nothing is lost when the state directory goes.
+            super::events::keep(self.home, slug, &held.state.compose_log()).map(drop)
+        });
+        for outcome in [kept, compose.down(&project).await] {
             if let Err(error) = outcome {
                 self.printer.warning(&format!("{slug}: {error}"));
             }

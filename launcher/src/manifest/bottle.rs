@@ -24,6 +24,8 @@ pub struct BottleManifest {
 /// What the manifest says of the pipelock seat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pipelock {
+    /// The image of the real pipelock; `None`: our own engine.
+    pub image: Option<String>,
     /// Certificate authorities trusted upstream, as written: a path.
     pub extra_ca: Option<At<String>>,
 }
@@ -104,11 +106,14 @@ fn pipelock(cursor: &Cursor<'_>) -> Pipelock {
         && let Some(text) = engine.text()
         && text != "builtin"
     {
-        engine.complain("the one engine of this version is `builtin`; leave it out");
+        engine.complain("the one engine by name is `builtin`; for the real pipelock write its image: `image: ghcr.io/luckypipewrench/pipelock:2.3.0`");
     }
-    if let Some(image) = fields.get("image") {
-        image.complain("a pipelock image has no place in this version yet; leave it out");
-    }
+    let image = fields.get("image").and_then(|cursor| {
+        if fields.get("engine").is_some() {
+            cursor.complain("write either `engine: builtin` or `image: …`");
+        }
+        image(&cursor)
+    });
     let extra_ca = fields.get("extra_ca").and_then(|cursor| {
         let path = cursor.text()?;
         if path.is_empty() || path.contains('\0') {
@@ -117,5 +122,25 @@ fn pipelock(cursor: &Cursor<'_>) -> Pipelock {
         }
         Some(cursor.at(path.to_owned()))
     });
-    Pipelock { extra_ca }
+    Pipelock { image, extra_ca }
+}
+
+/// `repository:tag` or `repository@sha256:digest`. A version is a must: its configuration is strict, and its rules are what is trusted.
+fn image(cursor: &Cursor<'_>) -> Option<String> {
+    let text = cursor.text()?;
+    let charset = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"./-_:@".contains(&byte));
+    let last = text.rsplit('/').next().unwrap_or_default();
+    let pinned = last
+        .split_once([':', '@'])
+        .is_some_and(|(name, version)| !name.is_empty() && !version.is_empty() && version != "latest");
+    if charset && pinned && text.len() <= 512 && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+    {
+        return Some(text.to_owned());
+    }
+    cursor.complain(
+        "is not an image with a version, such as ghcr.io/luckypipewrench/pipelock:2.3.0 or …@sha256:…",
+    );
+    None
 }

@@ -202,9 +202,9 @@ fn what_has_no_guard_yet_is_refused() {
         "pipelock:
   engine: external
   image: ghcr.io/luckypipewrench/pipelock:2.3.0"
-    ), @r"
-    bottles/dev.md:3: pipelock.engine: the one engine of this version is `builtin`; leave it out
-    bottles/dev.md:4: pipelock.image: a pipelock image has no place in this version yet; leave it out
+    ), @"
+    bottles/dev.md:3: pipelock.engine: the one engine by name is `builtin`; for the real pipelock write its image: `image: ghcr.io/luckypipewrench/pipelock:2.3.0`
+    bottles/dev.md:4: pipelock.image: write either `engine: builtin` or `image: …`
     ");
     assert!(bottle_of("supervise: true\ngit:\n  remotes: []").is_ok());
 }

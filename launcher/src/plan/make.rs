@@ -97,6 +97,12 @@ impl Plan {
         let image = image(&agent, environment, &problems);
         let skills = host::skills(home, &agent, &problems);
         let extra_ca = host::extra_ca(&bottle, environment, &problems);
+        if bottle.value.pipelock.image.is_some() && table.routes().is_empty() {
+            problems.add(format!(
+                "{}: pipelock.image: the real pipelock takes no empty allowlist; list a route under `egress.routes`, or leave `image` out",
+                bottle.shown.display()
+            ));
+        }
         problems.into_result()?;
         Ok(Self {
             slug: fresh.slug(&request.agent),
@@ -118,7 +124,10 @@ impl Plan {
             routes: table,
             secrets,
             extra_ca,
-            seat: Seat::Builtin,
+            seat: match &bottle.value.pipelock.image {
+                Some(image) => Seat::Image(image.clone()),
+                None => Seat::Builtin,
+            },
             supervise: bottle.value.supervise,
             git_remotes,
             fingerprint_key: fresh.fingerprint_key,

@@ -111,6 +111,13 @@ impl Secrets {
         sources.iter().filter_map(problem).collect()
     }
 
+    /// The value that this variable carries.
+    pub fn get(&self, variable: &str) -> Option<&str> {
+        self.iter()
+            .find(|(name, _)| *name == variable)
+            .map(|(_, value)| value)
+    }
+
     /// Each variable and its value, for the environment of the compose process and nothing else.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values

@@ -320,8 +320,9 @@ fn a_working_directory_must_be_the_projects_own() {
 #[test]
 fn more_certificate_authorities_are_read_as_certificates_only() {
     let bottle = "pipelock:\n  extra_ca: ../corp.pem";
-    let authority =
-        crate::ca::Authority::mint(&"dev-ab1cd".parse().unwrap(), Timestamp::from_millis(0)).unwrap();
+    let authority = crate::ca::Authorities::mint(&"dev-ab1cd".parse().unwrap(), Timestamp::from_millis(0))
+        .unwrap()
+        .egress;
     let written = format!("Corp CA\n{}{}", *authority.key_pem, authority.certificate_pem);
     let host = Host::of("image: small", bottle);
     fs_err::write(host.folder.path().join("corp.pem"), written).unwrap();

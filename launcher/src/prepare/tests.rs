@@ -61,11 +61,19 @@ impl Machine {
     fn fill(&self, plan: &Plan) -> Result<()> {
         let images = References {
             agent: "agent:1".to_owned(),
-            guards: vec![("egress".to_owned(), "egress:1".to_owned())],
+            guards: ["egress", "dlp"]
+                .map(|program| (program.to_owned(), format!("{program}:1")))
+                .into(),
         };
         let libexec = Libexec::beside(&self.path("prefix/bin/bottle"))?;
         fs_err::create_dir_all(plan.state().root())?;
-        fill(plan, &images, &libexec, &Printer::captured(false).0)
+        fill(
+            plan,
+            &crate::render::seat::SeatFiles::of(plan, &crate::plan::Secrets::default()),
+            &images,
+            &libexec,
+            &Printer::captured(false).0,
+        )
     }
 }
 
@@ -98,7 +106,7 @@ fn a_state_directory_holds_what_the_containers_are_given() {
     let machine = Machine::new("skills: [review]");
     let plan = machine.plan(Some("project"), false);
     machine.fill(&plan).unwrap();
-    insta::assert_snapshot!(tree(&plan), @r"
+    insta::assert_snapshot!(tree(&plan), @"
     0700 agent
     0700 agent/bin
     0755 agent/bin/probe
@@ -128,9 +136,17 @@ fn a_state_directory_holds_what_the_containers_are_given() {
     0700 egress/config
     0600 egress/config/ca-key.pem
     0644 egress/config/ca.pem
+    0644 egress/config/pipelock-ca.pem
     0644 egress/config/routes.yaml
     0700 egress/run
     0644 metadata.json
+    0700 pipelock
+    0700 pipelock/config
+    0600 pipelock/config/ca-key.pem
+    0644 pipelock/config/ca.pem
+    0600 pipelock/config/dlp.yaml
+    0644 pipelock/config/pipelock.yaml
+    0700 pipelock/run
     0644 seccomp.json
     ");
 }

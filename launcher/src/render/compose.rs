@@ -1,8 +1,9 @@
 //! `docker-compose.yml` of one launch: who may do what, and who reaches whom.
 //!
-//! The agent has no network; egress has the bottle's one bridge and no capability. Both run as the operator, who is nobody
-//! special in there. Neither waits for the other to start: the shim connects when the agent does, and the launcher lets nobody in
-//! before egress has acknowledged its routes (measured: a quarter of a second less).
+//! The agent has no network, and neither has egress, which reads the agent's bytes and holds the credentials: its one way out is the
+//! socket of the pipelock seat. The seat is on the bottle's one bridge. All run as the operator, who is nobody special in there,
+//! without a capability. None waits for another to start: whoever needs a socket connects when it is asked something, and the
+//! launcher lets nobody in before the guards have acknowledged their files (measured: a quarter of a second less).
 
 use super::compose_file::{ComposeFile, Logging, Mount, Network, NoHealthcheck, Service, Text, Volume};
 mod git_gate;
@@ -15,14 +16,19 @@ use crate::agent_environment::AGENT_VARIABLES;
 use crate::error::{Doing as _, Error, Result};
 use crate::images::References;
 use crate::naming;
-use crate::plan::{ClaudeLogin, EnvValue, HowWorkspace, Plan};
+use crate::plan::{ClaudeLogin, EnvValue, HowWorkspace, Plan, Seat};
 use contract::PLACEHOLDER_CREDENTIAL;
-use contract::place::container;
+use contract::place::{config, container};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The volume behind the front door of egress.
 pub const EGRESS_DOOR: &str = "egress-door";
+/// The volume behind the front door of the pipelock seat.
+pub const PIPELOCK_DOOR: &str = "pipelock-door";
+
+/// Where the real pipelock listens, in a network namespace that it shares with its shim alone.
+const PIPELOCK_PORT: &str = "127.0.0.1:8888";
 
 /// What a container may use. Not a promise to it, but a bound on the harm that a runaway process does to the host.
 struct Limits {
@@ -43,13 +49,15 @@ const AGENT_LIMITS: Limits = Limits {
 
 /// The compose file's text.
 pub(super) fn render(plan: &Plan, images: &References) -> Result<String> {
+    let mut services = BTreeMap::from([
+        (naming::AGENT, agent(plan, images)?),
+        (naming::EGRESS, egress(plan, images)?),
+    ]);
+    services.extend(seat(plan, images)?);
     let mut file = ComposeFile {
-        services: BTreeMap::from([
-            (naming::AGENT, agent(plan, images)?),
-            (naming::EGRESS, egress(plan, images)?),
-        ]),
+        services,
         networks: BTreeMap::from([(naming::OUTSIDE, outside(plan))]),
-        volumes: BTreeMap::from([(EGRESS_DOOR, door(plan))]),
+        volumes: BTreeMap::from([(EGRESS_DOOR, door(plan)), (PIPELOCK_DOOR, door(plan))]),
     };
     if plan.supervise {
         file.services
@@ -66,8 +74,8 @@ pub(super) fn render(plan: &Plan, images: &References) -> Result<String> {
     Ok(super::yaml::document(&value))
 }
 
-fn egress(plan: &Plan, images: &References) -> Result<Service> {
-    let state = plan.state();
+/// What every guard of ours is told: its folders and its door.
+fn guard_command() -> Vec<Text> {
     let command = [
         "run".to_owned(),
         "--config".to_owned(),
@@ -77,39 +85,103 @@ fn egress(plan: &Plan, images: &References) -> Result<Service> {
         "--listen".to_owned(),
         format!("unix:{}/{}", container::DOOR, container::SOCKET),
     ];
-    let mut command: Vec<Text> = command.into_iter().map(Text::from).collect();
-    if plan.supervise {
-        command.push("--supervise".into());
-    }
+    command.into_iter().map(Text::from).collect()
+}
+
+/// This launch's mark, and the secrets whose variables begin with `prefix`, by name.
+fn guard_environment(plan: &Plan, prefix: &str) -> Vec<(String, Option<Text>)> {
     let mut environment = vec![(
         "BOTTLE_LAUNCH_NONCE".to_owned(),
         Some(Text::from(plan.launch_nonce.as_str())),
     )];
-    let slots = plan
-        .secrets
-        .iter()
-        .map(|source| &source.variable)
-        .filter(|variable| variable.starts_with("EGRESS_TOKEN_"));
-    environment.extend(slots.map(|slot| (slot.clone(), None)));
+    let variables = plan.secrets.iter().map(|source| &source.variable);
+    let wanted = variables.filter(|variable| variable.starts_with(prefix));
+    environment.extend(wanted.map(|variable| (variable.clone(), None)));
+    environment
+}
+
+fn egress(plan: &Plan, images: &References) -> Result<Service> {
+    let state = plan.state();
+    let mut command = guard_command();
+    let seat = format!(
+        "unix:{}/{}/{}",
+        container::DOORS,
+        naming::PIPELOCK,
+        container::SOCKET
+    );
+    let authority = format!("{}/{}", container::CONFIG, config::SEAT_CA);
+    command.extend(["--upstream-proxy".into(), seat.into()]);
+    command.extend(["--upstream-proxy-ca".into(), authority.into()]);
+    if plan.supervise {
+        command.push("--supervise".into());
+    }
     Ok(Service {
         command,
-        environment,
-        networks: vec![naming::OUTSIDE],
+        environment: guard_environment(plan, "EGRESS_TOKEN_"),
+        network_mode: Some("none"),
         volumes: vec![
             bind(&state.egress_config(), container::CONFIG, true)?,
             bind(&state.egress_run(), container::RUN, false)?,
             volume(EGRESS_DOOR, container::DOOR, false),
+            volume(
+                PIPELOCK_DOOR,
+                &format!("{}/{}", container::DOORS, naming::PIPELOCK),
+                true,
+            ),
         ],
+        ..proxy(plan, naming::EGRESS, guard_image(images, naming::EGRESS)?)?
+    })
+}
+
+/// Whoever sits in the seat: our engine by itself, or the real pipelock with a shim that offers its port as the socket.
+fn seat(plan: &Plan, images: &References) -> Result<Vec<(&'static str, Service)>> {
+    let state = plan.state();
+    // The values of the agent's own secrets are findings in whatever leaves.
+    let environment = guard_environment(plan, "BOTTLE_ENV_SECRET_");
+    let config = bind(&state.pipelock_config(), container::CONFIG, true)?;
+    let door = volume(PIPELOCK_DOOR, container::DOOR, false);
+    match &plan.seat {
+        Seat::Builtin => {
+            let engine = Service {
+                command: guard_command(),
+                environment,
+                networks: vec![naming::OUTSIDE],
+                volumes: vec![config, bind(&state.pipelock_run(), container::RUN, false)?, door],
+                ..proxy(plan, naming::PIPELOCK, guard_image(images, naming::DLP)?)?
+            };
+            Ok(vec![(naming::PIPELOCK, engine)])
+        }
+        Seat::Image(image) => {
+            let file = format!("{}/{}", container::CONFIG, pipelock_config::place::PIPELOCK);
+            let engine = Service {
+                pull_policy: "missing",
+                command: ["run", "-c", &file, "-l", PIPELOCK_PORT].map(Text::from).into(),
+                environment,
+                networks: vec![naming::OUTSIDE],
+                volumes: vec![config],
+                ..proxy(plan, naming::PIPELOCK, image)?
+            };
+            let forward = format!("unix:{}/{}={PIPELOCK_PORT}", container::DOOR, container::SOCKET);
+            let shim = Service {
+                entrypoint: vec![inside::SHIM.into(), "--forward".into(), forward.into()],
+                network_mode: Some("service:pipelock"),
+                volumes: vec![bind(&state.shim(), inside::SHIM, true)?, door],
+                // Any image does: nothing of it is run.
+                ..proxy(plan, naming::PIPELOCK_SHIM, guard_image(images, naming::EGRESS)?)?
+            };
+            Ok(vec![(naming::PIPELOCK, engine), (naming::PIPELOCK_SHIM, shim)])
+        }
+    }
+}
+
+/// A guard that forwards connections.
+fn proxy(plan: &Plan, name: &'static str, image: &str) -> Result<Service> {
+    Ok(Service {
         read_only: true,
-        // Four for each of egress' 1024 agent connections, and room; engines without a hard limit of their own differ.
+        // Four for each of its 1024 connections, and room; engines without a hard limit of their own differ.
         ulimits: BTreeMap::from([("core", 0), ("nofile", 16384)]),
         restart: "on-failure",
-        ..service(
-            plan,
-            naming::EGRESS,
-            guard_image(images, naming::EGRESS)?,
-            &GUARD_LIMITS,
-        )?
+        ..service(plan, name, image, &GUARD_LIMITS)?
     })
 }
 

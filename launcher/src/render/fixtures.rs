@@ -11,11 +11,14 @@ use contract::{Route, RouteAuth, RouteTable, Timestamp, TokenSlot};
 pub(super) fn images() -> References {
     References {
         agent: "claude-bottle-agent-small:0011".to_owned(),
-        guards: vec![
-            ("egress".to_owned(), "claude-bottle-egress:2233".to_owned()),
-            ("supervise".to_owned(), "claude-bottle-supervise:4455".to_owned()),
-            ("git-gate".to_owned(), "claude-bottle-git-gate:6677".to_owned()),
-        ],
+        guards: [
+            ("egress", "claude-bottle-egress:2233"),
+            ("dlp", "claude-bottle-dlp:4455"),
+            ("supervise", "claude-bottle-supervise:4455"),
+            ("git-gate", "claude-bottle-git-gate:6677"),
+        ]
+        .map(|(program, image)| (program.to_owned(), image.to_owned()))
+        .into(),
     }
 }
 

@@ -4,8 +4,14 @@ use contract::RouteTable;
 use std::path::Path;
 
 fn rendered(plan: &Plan) -> Vec<File> {
-    let authority = Authority::mint(&plan.slug, plan.started_at).unwrap();
-    files(plan, &images(), &authority).unwrap()
+    let authorities = Authorities::mint(&plan.slug, plan.started_at).unwrap();
+    files(
+        plan,
+        &images(),
+        &authorities,
+        &SeatFiles::of(plan, &crate::plan::Secrets::default()),
+    )
+    .unwrap()
 }
 
 fn listing(plan: &Plan) -> String {
@@ -28,7 +34,7 @@ fn read(plan: &Plan, path: &Path) -> String {
 
 #[test]
 fn the_files_of_a_state_directory() {
-    insta::assert_snapshot!(listing(&most()), @r"
+    insta::assert_snapshot!(listing(&most()), @"
     644 metadata.json
     644 docker-compose.yml
     644 seccomp.json
@@ -41,7 +47,13 @@ fn the_files_of_a_state_directory() {
     644 egress/config/ca.pem
     600 egress/config/ca-key.pem
     644 egress/config/routes.yaml
+    644 egress/config/pipelock-ca.pem
+    644 pipelock/config/ca.pem
+    600 pipelock/config/ca-key.pem
+    644 pipelock/config/pipelock.yaml
+    600 pipelock/config/dlp.yaml
     644 egress/config/extra-ca.pem
+    644 pipelock/config/extra-ca.pem
     600 agent/home/.claude.json
     ");
     let folders = folders(&most());
@@ -115,16 +127,21 @@ fn claude_code_asks_nothing_on_its_first_run() {
 }
 
 #[test]
-fn only_egress_is_given_the_key_of_the_authority() {
+fn each_guard_is_given_the_key_of_its_own_authority_alone() {
     let plan = most();
     let files = rendered(&plan);
     let with_key: Vec<_> = files
         .iter()
         .filter(|file| String::from_utf8_lossy(&file.bytes).contains("PRIVATE KEY"))
         .collect();
-    assert_eq!(with_key.len(), 1);
-    assert_eq!(with_key[0].path, plan.state().egress_config().join("ca-key.pem"));
-    assert_eq!(with_key[0].mode, 0o600);
+    let state = plan.state();
+    let folders = [state.egress_config(), state.pipelock_config()];
+    assert_eq!(with_key.len(), folders.len());
+    assert_ne!(*with_key[0].bytes, *with_key[1].bytes);
+    for (file, folder) in with_key.iter().zip(folders) {
+        assert_eq!(file.path, folder.join("ca-key.pem"));
+        assert_eq!(file.mode, 0o600);
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn real_clients_reach_what_is_allowed_and_nothing_else() {
     let internet = Internet::start_from(&prefix, &image, &hosts.each_ref().map(String::as_str)).unwrap();
     let home = home(&prefix, &internet, &image).unwrap();
     let bottle = home.start("client").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
     let inside = Inside {
         bottle: &bottle,
         internet: &internet,

@@ -5,30 +5,59 @@ use std::time::{Duration, Instant};
 use system_tests::docker::docker;
 
 #[test]
-fn with_egress_dead_nothing_passes_and_it_comes_back_by_itself() {
+fn with_a_guard_dead_nothing_passes_and_it_comes_back_by_itself() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
     let bottle = home.start("tester").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
-    docker(["stop", "--time", "2", &bottle.guard("egress")]).unwrap();
-    let (status, _) = curl(&bottle, "https://open.test.example/while-down").unwrap();
-    assert_eq!(status, "000");
-    assert!(internet.seen_at("/while-down").unwrap().is_empty());
-    // A guard never dials a network that it is on itself, and finds out which these are when it starts: what stands for the
-    // internet is joined anew.
-    internet.cut_off(&bottle.guard("egress")).unwrap();
-    docker(["start", &bottle.guard("egress")]).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while curl(&bottle, "http://_egress.local/allowlist").unwrap().0 != "200" {
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
+    assert_eq!(
+        curl(&bottle, "https://open.test.example/before").unwrap().0,
+        "200"
+    );
+    for guard in ["egress", "pipelock"] {
+        docker(["stop", "--time", "2", &bottle.guard(guard)]).unwrap();
+        let (status, _) = curl(&bottle, &format!("https://open.test.example/without-{guard}")).unwrap();
+        assert_ne!(status, "200", "without {guard}");
         assert!(
-            Instant::now() < deadline,
-            "egress does not answer after a restart"
+            internet.seen_at(&format!("/without-{guard}")).unwrap().is_empty(),
+            "without {guard}"
         );
+        // The seat never dials a network that it is on itself, and finds out which these are when it starts: what stands for
+        // the internet is joined anew.
+        internet.cut_off(&bottle.guard("pipelock")).unwrap();
+        docker(["start", &bottle.guard(guard)]).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let applied = bottle.state().join(guard).join("run/applied.json");
+        let started = docker([
+            "inspect",
+            "--format",
+            "{{.State.StartedAt}}",
+            &bottle.guard(guard),
+        ])
+        .unwrap();
+        while !acknowledged_since(&applied, &started) {
+            assert!(Instant::now() < deadline, "{guard} says nothing after a restart");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        internet.reach_from(&bottle.guard("pipelock")).unwrap();
+        while curl(&bottle, "https://open.test.example/again").unwrap().0 != "200" {
+            assert!(
+                Instant::now() < deadline,
+                "{guard} does not serve after a restart"
+            );
+        }
     }
-    internet.reach_from(&bottle.guard("egress")).unwrap();
-    while curl(&bottle, "https://open.test.example/again").unwrap().0 != "200" {
-        assert!(Instant::now() < deadline, "egress does not serve after a restart");
-    }
+}
+
+/// Whether a guard has acknowledged its files since its container was started; both times are RFC 3339 in UTC.
+fn acknowledged_since(applied: &std::path::Path, started: &str) -> bool {
+    let Ok(text) = fs_err::read_to_string(applied) else {
+        return false;
+    };
+    let applied: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let to_the_second = |time: &str| time.get(..19).map(str::to_owned);
+    let at = applied["at"].as_str().unwrap();
+    to_the_second(at) >= to_the_second(started)
 }
 
 #[test]
@@ -36,15 +65,25 @@ fn a_paused_guard_is_a_closed_guard() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
     let bottle = home.start("tester").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
-    docker(["pause", &bottle.guard("egress")]).unwrap();
-    let (said, code) = bottle
-        .sh("curl --silent --max-time 2 https://open.test.example/while-paused")
-        .unwrap();
-    docker(["unpause", &bottle.guard("egress")]).unwrap();
-    assert_eq!((said.as_str(), code), ("", 28), "curl should time out");
-    // The connection that waited was given up by its client: whatever the guard makes of it, an answer went nowhere.
-    assert_eq!(curl(&bottle, "https://open.test.example/after").unwrap().0, "200");
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
+    for guard in ["egress", "pipelock"] {
+        docker(["pause", &bottle.guard(guard)]).unwrap();
+        let (said, code) = bottle
+            .sh("curl --silent --max-time 2 https://open.test.example/while-paused")
+            .unwrap();
+        docker(["unpause", &bottle.guard(guard)]).unwrap();
+        assert_eq!(
+            (said.as_str(), code),
+            ("", 28),
+            "curl should time out without {guard}"
+        );
+        // The connection that waited was given up by its client: whatever the guard makes of it, an answer went nowhere.
+        assert_eq!(
+            curl(&bottle, "https://open.test.example/after").unwrap().0,
+            "200",
+            "{guard}"
+        );
+    }
 }
 
 #[test]
@@ -52,7 +91,7 @@ fn routes_that_do_not_parse_leave_the_old_policy_in_force_and_say_so() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
     let bottle = home.start("tester").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
     let routes = bottle.state().join("egress/config/routes.yaml");
     let before = fs_err::read_to_string(&routes).unwrap();
     let opened = "schema_version: 1\ngeneration: 2\nroutes:\n- host: closed.test.example\n  hosst: oops\n";
@@ -113,7 +152,7 @@ fn a_guard_that_cannot_read_its_policy_at_start_serves_nothing() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
     let bottle = home.start("tester").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
     docker(["stop", "--time", "2", &bottle.guard("egress")]).unwrap();
     fs_err::write(
         bottle.state().join("egress/config/routes.yaml"),

@@ -49,7 +49,7 @@ fn nothing_that_the_agent_sends_past_its_guards_arrives_anywhere() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
     let bottle = home.start("tester").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
     let listeners = Listeners::open().unwrap();
     let probe = Prefix::find().unwrap().libexec("probe");
 
@@ -112,6 +112,67 @@ fn nothing_that_the_agent_sends_past_its_guards_arrives_anywhere() {
     // And the one way out works, so that the silence above is not a dead container's.
     assert_eq!(curl(&bottle, "https://open.test.example/alive").unwrap().0, "200");
     assert_eq!(internet.seen_at("/alive").unwrap().len(), 1);
+}
+
+#[test]
+fn egress_has_no_interface_but_loopback_and_no_way_out_but_the_seats_socket() {
+    let internet = internet().unwrap();
+    let home = home(&internet).unwrap();
+    let bottle = home.start("tester").unwrap();
+    let listeners = Listeners::open().unwrap();
+    let probe = Prefix::find().unwrap().libexec("probe");
+    let mount = format!("{}:/probe:ro", probe.display());
+    // The probe in the very network namespace of each guard: of egress nothing arrives, of the seat (the control) everything does.
+    let try_from = |guard: &str, token: &str| {
+        let name = format!("isolation-{guard}-{}", bottle.slug());
+        let _removed = Removed::container(&name);
+        let network = format!("container:{}", bottle.guard(guard));
+        let mut arguments: Vec<String> = [
+            "run",
+            "--rm",
+            "--name",
+            &name,
+            "--network",
+            &network,
+            "--volume",
+            &mount,
+            "--entrypoint",
+            "/probe",
+            "debian:trixie-slim",
+        ]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+        arguments.extend(targets(&listeners, token));
+        let ran = output(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&ran.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&ran.stderr)))
+    };
+    let of_egress = try_from("egress", "from-egress");
+    assert_eq!(of_egress["interfaces"], serde_json::json!(["lo"]), "{of_egress}");
+    let of_seat = try_from("pipelock", "from-the-seat");
+    assert_ne!(of_seat["interfaces"], serde_json::json!(["lo"]), "{of_seat}");
+    assert!(listeners.wait_for("from-the-seat"), "{:?}", listeners.seen());
+    assert!(
+        !listeners.seen().iter().any(|line| line.contains("from-egress")),
+        "{:?}",
+        listeners.seen()
+    );
+    let sockets = docker([
+        "inspect",
+        "--format",
+        "{{.HostConfig.NetworkMode}} {{range .Mounts}}{{.Destination}}={{.RW}} {{end}}",
+        &bottle.guard("egress"),
+    ])
+    .unwrap();
+    assert!(
+        sockets.starts_with("none ") && sockets.contains("/run/bottle/doors/pipelock=false"),
+        "{sockets}"
+    );
+    // And the agent has no door of the seat.
+    let (doors, _) = bottle.sh("ls /run/bottle/doors").unwrap();
+    assert_eq!(doors.trim(), "egress");
+    assert!(internet.seen().unwrap().is_empty());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn two_starts_at_once_get_two_slugs_and_both_work() {
     for slug in [&one, &two] {
         let agent = format!("claude-bottle-{slug}");
         internet
-            .reach_from(&format!("claude-bottle-egress-{slug}"))
+            .reach_from(&format!("claude-bottle-pipelock-{slug}"))
             .unwrap();
         let url = format!("https://open.test.example/{slug}");
         docker([

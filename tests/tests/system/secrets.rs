@@ -23,7 +23,7 @@ fn the_credential_is_nowhere_but_in_egress() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
     let bottle = home.start("tester").unwrap();
-    internet.reach_from(&bottle.guard("egress")).unwrap();
+    internet.reach_from(&bottle.guard("pipelock")).unwrap();
     // It is in use, so that its absence elsewhere says something.
     assert_eq!(
         curl(&bottle, "https://api.test.example/repos/acme/app")

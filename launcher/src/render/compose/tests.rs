@@ -153,12 +153,15 @@ fn the_least_bottle() {
           - "/run/bottle/guard"
           - "--listen"
           - "unix:/run/bottle/door/door.sock"
+          - "--upstream-proxy"
+          - "unix:/run/bottle/doors/pipelock/door.sock"
+          - "--upstream-proxy-ca"
+          - "/etc/bottle/config/pipelock-ca.pem"
         init: false
         user: "1000:50"
         environment:
           BOTTLE_LAUNCH_NONCE: "n-0011"
-        networks:
-          - "outside"
+        network_mode: "none"
         volumes:
           - type: "bind"
             source: "/home/op/.claude-bottle/state/dev-ab1cd/egress/config"
@@ -170,6 +173,63 @@ fn the_least_bottle() {
             read_only: false
           - type: "volume"
             source: "egress-door"
+            target: "/run/bottle/door"
+            read_only: false
+          - type: "volume"
+            source: "pipelock-door"
+            target: "/run/bottle/doors/pipelock"
+            read_only: true
+        read_only: true
+        cap_drop:
+          - "ALL"
+        security_opt:
+          - "no-new-privileges=true"
+          - "seccomp=/home/op/.claude-bottle/state/dev-ab1cd/seccomp.json"
+        pids_limit: 128
+        mem_limit: "512m"
+        ulimits:
+          core: 0
+          nofile: 16384
+        restart: "on-failure"
+        stop_signal: "SIGTERM"
+        healthcheck:
+          disable: true
+        logging:
+          driver: "json-file"
+          options:
+            max-file: "5"
+            max-size: "20m"
+      pipelock:
+        image: "claude-bottle-dlp:4455"
+        pull_policy: "never"
+        container_name: "claude-bottle-pipelock-dev-ab1cd"
+        labels:
+          home: "811fbd5f5a2b"
+        command:
+          - "run"
+          - "--config"
+          - "/etc/bottle/config"
+          - "--run"
+          - "/run/bottle/guard"
+          - "--listen"
+          - "unix:/run/bottle/door/door.sock"
+        init: false
+        user: "1000:50"
+        environment:
+          BOTTLE_LAUNCH_NONCE: "n-0011"
+        networks:
+          - "outside"
+        volumes:
+          - type: "bind"
+            source: "/home/op/.claude-bottle/state/dev-ab1cd/pipelock/config"
+            target: "/etc/bottle/config"
+            read_only: true
+          - type: "bind"
+            source: "/home/op/.claude-bottle/state/dev-ab1cd/pipelock/run"
+            target: "/run/bottle/guard"
+            read_only: false
+          - type: "volume"
+            source: "pipelock-door"
             target: "/run/bottle/door"
             read_only: false
         read_only: true
@@ -209,6 +269,14 @@ fn the_least_bottle() {
           type: "tmpfs"
         labels:
           home: "811fbd5f5a2b"
+      pipelock-door:
+        driver: "local"
+        driver_opts:
+          device: "tmpfs"
+          "o": "uid=1000,gid=50,mode=0700,size=1m"
+          type: "tmpfs"
+        labels:
+          home: "811fbd5f5a2b"
     "#);
 }
 
@@ -241,6 +309,11 @@ fn the_bottle_with_everything() {
     +    user: "65532:65532"
     +      EGRESS_TOKEN_0: null
     +      EGRESS_TOKEN_1: null
+    -    user: "1000:50"
+    +    user: "65532:65532"
+    +      BOTTLE_ENV_SECRET_0: null
+    -      "o": "uid=1000,gid=50,mode=0700,size=1m"
+    +      "o": "uid=65532,gid=65532,mode=0700,size=1m"
     -      "o": "uid=1000,gid=50,mode=0700,size=1m"
     +      "o": "uid=65532,gid=65532,mode=0700,size=1m"
     "#);
@@ -261,6 +334,10 @@ fn every_option_changes_only_its_own_lines() {
     +    user: "0:0"
     -    user: "1000:50"
     +    user: "0:0"
+    -    user: "1000:50"
+    +    user: "0:0"
+    -      "o": "uid=1000,gid=50,mode=0700,size=1m"
+    +      "o": "uid=0,gid=0,mode=0700,size=1m"
     -      "o": "uid=1000,gid=50,mode=0700,size=1m"
     +      "o": "uid=0,gid=0,mode=0700,size=1m"
     "#);
@@ -275,6 +352,64 @@ fn every_option_changes_only_its_own_lines() {
     insta::assert_snapshot!(difference(&|plan| {
         plan.agent.workspace = Some(Workspace { directory: "/src/app".into(), how: HowWorkspace::Copy, guarded: Vec::new() });
     }), @"");
+    let image = "ghcr.io/luckypipewrench/pipelock:2.3.0".to_owned();
+    insta::assert_snapshot!(difference(&move |plan| plan.seat = crate::plan::Seat::Image(image.clone())), @r#"
+    -    image: "claude-bottle-dlp:4455"
+    -    pull_policy: "never"
+    +    image: "ghcr.io/luckypipewrench/pipelock:2.3.0"
+    +    pull_policy: "missing"
+    -      - "--config"
+    -      - "/etc/bottle/config"
+    -      - "--run"
+    -      - "/run/bottle/guard"
+    -      - "--listen"
+    -      - "unix:/run/bottle/door/door.sock"
+    +      - "-c"
+    +      - "/etc/bottle/config/pipelock.yaml"
+    +      - "-l"
+    +      - "127.0.0.1:8888"
+    +    read_only: true
+    +    cap_drop:
+    +      - "ALL"
+    +    security_opt:
+    +      - "no-new-privileges=true"
+    +      - "seccomp=/home/op/.claude-bottle/state/dev-ab1cd/seccomp.json"
+    +    pids_limit: 128
+    +    mem_limit: "512m"
+    +    ulimits:
+    +      core: 0
+    +      nofile: 16384
+    +    restart: "on-failure"
+    +    stop_signal: "SIGTERM"
+    +    healthcheck:
+    +      disable: true
+    +    logging:
+    +      driver: "json-file"
+    +      options:
+    +        max-file: "5"
+    +        max-size: "20m"
+    +  pipelock-shim:
+    +    image: "claude-bottle-egress:2233"
+    +    pull_policy: "never"
+    +    container_name: "claude-bottle-pipelock-shim-dev-ab1cd"
+    +    labels:
+    +      home: "811fbd5f5a2b"
+    +    entrypoint:
+    +      - "/run/bottle/bin/shim"
+    +      - "--forward"
+    +      - "unix:/run/bottle/door/door.sock=127.0.0.1:8888"
+    +    init: false
+    +    user: "1000:50"
+    +    environment: {}
+    +    network_mode: "service:pipelock"
+    +    volumes:
+    -        source: "/home/op/.claude-bottle/state/dev-ab1cd/pipelock/run"
+    -        target: "/run/bottle/guard"
+    -        read_only: false
+    +        source: "/home/op/.claude-bottle/state/dev-ab1cd/agent/bin/shim"
+    +        target: "/run/bottle/bin/shim"
+    +        read_only: true
+    "#);
 }
 
 #[test]
