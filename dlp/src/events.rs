@@ -164,6 +164,7 @@ pub fn denial_reason(reason: Reason) -> DenialReason {
         | Reason::BadTarget
         | Reason::AmbiguousFraming
         | Reason::BadWebsocket
+        | Reason::BadHttp2
         | Reason::RequestBodyBroke => DenialReason::MalformedRequest,
         Reason::HeadTooLarge | Reason::TooManyConnections | Reason::TooManyUpstreams => {
             DenialReason::LimitReached

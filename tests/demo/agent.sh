@@ -73,21 +73,26 @@ halves() {
 }
 fetch leak-chunks --request POST --header 'Expect:' --upload-file - "$docs/leak" < <(halves)
 fetch leak-late --request POST --header 'Expect:' --upload-file - "$docs/leak-late" \
-  < <(head --bytes 1000000 /dev/zero | tr '\0' 'x' && halves)
+  < <(head --bytes 1000000 /dev/zero | tr '\0' '\n' && halves)
 fetch leak-own --json "{\"text\": \"$(printf '%s' "$DEMO_OWN_SECRET" | base64 --wrap=0)\"}" "$docs/leak"
 
-# socket NAME TEXT…: one WebSocket over plain HTTP, a text message each; a mask of zeros leaves the bytes as they are.
-socket() {
-  local name=$1 answer text
-  shift
-  exec 3<>/dev/tcp/127.0.0.1/3128
-  printf 'GET http://docs.demo.example/socket HTTP/1.1\r\nHost: docs.demo.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZGVtby1kZW1vLWRlbW8tMQ==\r\n\r\n' >&3
+# socket NAME TEXT…: one WebSocket, a text message each; a mask of zeros leaves the bytes as they are.
+frames() {
+  local text
+  printf 'GET /socket HTTP/1.1\r\nHost: docs.demo.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+  printf 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZGVtby1kZW1vLWRlbW8tMQ==\r\n\r\n'
+  sleep 1 # until the upstream has agreed
   for text in "$@"; do
-    printf "\\x81\\x$(printf '%02x' $((128 + ${#text})))\\x00\\x00\\x00\\x00%s" "$text" >&3
+    printf "\\x81\\x$(printf '%02x' $((128 + ${#text})))\\x00\\x00\\x00\\x00%s" "$text"
   done
-  answer=$(timeout 3 cat <&3 | tr -cd '[:print:]\n')
-  exec 3<&-
-  row "$name" "$(printf '%s' "$answer" | head -n 1 | cut -d ' ' -f 2)" "$(printf '%s' "$answer" | tail -n 1)"
+  sleep 2
+}
+socket() {
+  local name=$1 answer
+  shift
+  answer=$(frames "$@" | timeout 10 openssl s_client -quiet -no_ign_eof -verify_return_error -proxy 127.0.0.1:3128 \
+    -connect docs.demo.example:443 -servername docs.demo.example 2>&1 | tr -cd '[:print:]\n')
+  row "$name" "$(printf '%s' "$answer" | grep -m 1 -o 'HTTP/1.1 [0-9]*' | cut -d ' ' -f 2)" "$(printf '%s' "$answer" | tail -n 1)"
 }
 socket websocket hello 'how are you'
 socket leak-websocket 'a first message' "$DEMO_LEAK"

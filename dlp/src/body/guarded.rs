@@ -1,7 +1,7 @@
 //! A body's text on its way through the scanner, with an eye on what would make others read it differently.
 //!
-//! JSON and forms are UTF-8, or they are read in more than one way; nesting and part counts that no honest client sends are
-//! named instead of being carried.
+//! JSON is UTF-8, or it is read in more than one way; nesting and part counts that no honest client sends are named instead of
+//! being carried. A form may hold any bytes: `curl --data-binary` calls every file one, and the scanner looks at it as it stands.
 
 use memchr::memmem::Finder;
 
@@ -27,7 +27,6 @@ enum Watch {
         escaped: bool,
         utf8: Utf8,
     },
-    Utf8(Utf8),
     Multipart {
         boundary: Box<Finder<'static>>,
         /// The last bytes, for a boundary that is split.
@@ -56,13 +55,12 @@ impl Guarded {
                 escaped: false,
                 utf8: Utf8::default(),
             },
-            Form::Urlencoded => Watch::Utf8(Utf8::default()),
             Form::Multipart(boundary) => Watch::Multipart {
                 boundary: Box::new(Finder::new(&[b"--", boundary.as_slice()].concat()).into_owned()),
                 tail: Vec::new(),
                 parts: 0,
             },
-            Form::Other => Watch::Nothing,
+            Form::Urlencoded | Form::Other => Watch::Nothing,
         };
         Self { scan, watch }
     }
@@ -75,7 +73,7 @@ impl Guarded {
 
     pub(super) fn finish(&mut self) -> Result<(), Refused> {
         match &self.watch {
-            Watch::Json { utf8, .. } | Watch::Utf8(utf8) if !utf8.begun.is_empty() => Err(NOT_UTF8),
+            Watch::Json { utf8, .. } if !utf8.begun.is_empty() => Err(NOT_UTF8),
             _ => self.scan.finish(),
         }
     }
@@ -87,7 +85,6 @@ impl Watch {
     fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Utf8(utf8) => utf8.push(bytes),
             Self::Json {
                 depth,
                 in_string,

@@ -173,6 +173,20 @@ fn what_is_refused_without_a_finding_says_why() {
 }
 
 #[test]
+fn a_file_that_is_called_a_form_passes_and_a_secret_in_it_does_not() {
+    let form = "application/x-www-form-urlencoded";
+    let file: Vec<u8> = (0..100_000_u32)
+        .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    assert!(std::str::from_utf8(&file).is_err());
+    let (left, result) = through(kind(form, ""), exact(&file), &file, 1 << 14);
+    assert_eq!((left.len(), result), (file.len(), Ok(())));
+    let leak = [&file[..], b"\nglpat-", b"Zq3xW9vK1mT7bY5nR2cD"].concat();
+    let (_, result) = through(kind(form, ""), exact(&leak), &leak, 1 << 14);
+    assert!(matches!(result, Err(Refused::Found(_))), "{result:?}");
+}
+
+#[test]
 fn a_conversation_does_not_wait_for_its_end() {
     let (left, _) = {
         let examiner = examiner();
