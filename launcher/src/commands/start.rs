@@ -3,6 +3,7 @@
 use crate::ask;
 use crate::cli::Context;
 use crate::error::{Error, Result};
+use crate::home::Home;
 use crate::lifecycle::Machine;
 use crate::lifecycle::interrupt::Interrupts;
 use crate::lifecycle::phases::Phases;
@@ -10,6 +11,7 @@ use crate::lifecycle::start::Started;
 use crate::naming;
 use crate::plan::{Fresh, Identity, Plan, Request, Secrets};
 use crate::preflight;
+use crate::printer::Printer;
 use crate::session::{self, Ending, Recipe, TerminalKept};
 use clap::Args;
 use std::convert::Infallible;
@@ -82,18 +84,11 @@ impl Start {
             context.printer.data(plan.slug.as_str());
             return Ok(());
         }
-        // The session's terminal is the agent's, so only the operator's own command is run here. Without one there is nothing to
-        // watch for, which does not end the session.
-        let notices = async {
-            crate::proposals::notice::watch(&machine.home, &context.printer).await;
-            std::future::pending::<Infallible>().await
-        };
-        let session = async {
-            tokio::select! {
-                ended = foreground(context, &machine, &plan, &started) => ended,
-                never = notices => match never {},
-            }
-        };
+        let session = with_notices(
+            &machine.home,
+            &context.printer,
+            foreground(context, &machine, &plan, &started),
+        );
         let outcome = interrupts.unless(session).await;
         if outcome.is_err() && std::io::stdin().is_terminal() {
             // The agent's terminal ends in the middle of a line.
@@ -132,6 +127,19 @@ impl Start {
     }
 }
 
+/// Runs a session, and the operator's own command for what is asked meanwhile: the session's terminal is the agent's. The session's
+/// end is the end of both; without a command there is nothing to watch for, which ends nothing.
+async fn with_notices<T>(home: &Home, printer: &Printer, session: impl Future<Output = T>) -> T {
+    let notices = async {
+        crate::proposals::notice::watch(home, printer).await;
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        ended = session => ended,
+        never = notices => match never {},
+    }
+}
+
 fn warn(context: &Context, plan: &Plan) {
     for warning in &plan.warnings {
         context.printer.warning(warning);
@@ -155,4 +163,43 @@ async fn foreground(context: &Context, machine: &Machine, plan: &Plan, started: 
         Ending::ContainerGone => context.printer.message("the agent's container is gone"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A session that is not over at the first look at it, nor before the notices have had their turns.
+    async fn session() -> &'static str {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        "the agent's own end"
+    }
+
+    #[tokio::test]
+    async fn a_session_runs_to_its_own_end_whatever_the_notices_do() {
+        let (printer, _) = Printer::captured(false);
+        for config in [
+            None,
+            Some(""),
+            Some("notify: []\n"),
+            Some("notify: [/bin/true]\n"),
+            Some("notify: 5\n"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::at(folder.path().to_owned());
+            if let Some(config) = config {
+                fs_err::write(home.config(), config).unwrap();
+            }
+            // Which of two ready futures is taken is drawn by lot.
+            for _ in 0..20 {
+                assert_eq!(
+                    with_notices(&home, &printer, session()).await,
+                    "the agent's own end",
+                    "{config:?}"
+                );
+            }
+        }
+    }
 }
