@@ -159,15 +159,15 @@ pub fn step(target: &Target, file: FileStep) -> GuardStep {
 
 /// Credentials that the table after names and the one before does not.
 fn new_slots(before: &RouteTable, after: &RouteTable) -> Vec<NewSlot> {
-    let known: BTreeSet<u16> = before
+    let known: BTreeSet<(u16, &str)> = before
         .routes()
         .iter()
         .filter_map(|route| route.auth.as_ref())
-        .map(|auth| auth.token_env.number())
+        .map(|auth| (auth.token_env.number(), auth.token_ref.as_str()))
         .collect();
     let mut slots: Vec<NewSlot> = Vec::new();
     for auth in after.routes().iter().filter_map(|route| route.auth.as_ref()) {
-        let is_new = !known.contains(&auth.token_env.number());
+        let is_new = !known.contains(&(auth.token_env.number(), auth.token_ref.as_str()));
         if is_new && !slots.iter().any(|new| new.slot == auth.token_env) {
             slots.push(NewSlot {
                 slot: auth.token_env,
