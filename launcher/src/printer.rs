@@ -118,7 +118,7 @@ impl Printer {
     pub fn json(&self, value: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Error::failed("the answer cannot be written as JSON").because(error))?;
-        self.data(&text);
+        self.data(&json_without_deception(&text));
         Ok(())
     }
 
@@ -163,6 +163,18 @@ impl Printer {
     pub fn message(&self, text: &str) {
         let text = without_deception(text);
         self.messages.lock().line(&text);
+    }
+
+    /// Data that holds an agent's words: on a terminal its lines are broken here, so that none of them begins where an agent chose.
+    pub fn data_quoting(&self, text: &str) {
+        let terminal = self.data.lock().terminal;
+        self.data(&for_terminal(&without_deception(text), terminal));
+    }
+
+    /// The same for a message.
+    pub fn message_quoting(&self, text: &str) {
+        let terminal = self.messages.lock().terminal;
+        self.message(&for_terminal(&without_deception(text), terminal));
     }
 
     /// Has a terminal on stderr call for its operator: the bell, and a notification for those that know OSC 9 or OSC 777. Elsewhere
@@ -311,6 +323,32 @@ fn without_deception(text: &str) -> String {
     shown
 }
 
+/// The text as a terminal shows it, whose width is that of stderr or stdout, or the usual one.
+fn for_terminal(text: &str, terminal: bool) -> String {
+    if !terminal {
+        return text.to_owned();
+    }
+    let size = terminal_size::terminal_size_of(std::io::stderr())
+        .or_else(|| terminal_size::terminal_size_of(std::io::stdout()));
+    let columns = size.map_or(80, |(columns, _)| usize::from(columns.0));
+    crate::proposals::show::folded(text, columns)
+}
+
+/// The same for a JSON document, in which such a character can only be in a string, and is written as JSON writes it.
+fn json_without_deception(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_deceptive(character) && !matches!(character, '\n' | '\t') {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// What a [`Printer::captured`] wrote.
 #[derive(Clone, Default)]
 pub struct Captured {
@@ -374,6 +412,20 @@ mod tests {
         printer.message("d\re");
         assert_eq!(captured.data(), "a\\u{1b}]0;owned\\u{7}b\\u{202e}c\n");
         assert_eq!(captured.messages(), "d\\u{d}e\n");
+    }
+
+    #[test]
+    fn json_stays_json_whatever_an_agent_wrote() {
+        let (printer, captured) = Printer::captured(true);
+        let words = "a\u{1b}[2J\u{7f}\u{9b}\u{202e}b\u{200b}\u{e0041}\n\t\u{2028}é";
+        printer.json(&[words]).unwrap();
+        assert!(
+            !captured
+                .data()
+                .contains(['\u{1b}', '\u{202e}', '\u{9b}', '\u{e0041}'])
+        );
+        let read: Vec<String> = serde_json::from_str(&captured.data()).unwrap();
+        assert_eq!(read, [words]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().to_owned());
-        lay_out(&home);
+        lay_out(&home, &slug());
         let (context, captured) = context(&home);
         let mut target = Target::of(&home, &slug()).unwrap();
         target.patience = Duration::from_secs(10);
@@ -76,6 +76,16 @@ impl Fixture {
         write(place::PIPELOCK, rendered.pipelock_yaml);
         write(place::DLP, rendered.dlp_yaml.unwrap());
         fixture
+    }
+
+    /// Another bottle of the same home, with an agent that asks the same.
+    pub(crate) fn beside(&self, other: &str, id: &ProposalId) -> Target {
+        let other: Slug = other.parse().unwrap();
+        lay_out(&self.home, &other);
+        let target = Target::of(&self.home, &other).unwrap();
+        let proposal = target.state.proposals().join(queue::decision(id));
+        fs_err::copy(self.proposal_file(id), proposal).unwrap();
+        target
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -173,8 +183,8 @@ impl Fixture {
     }
 }
 
-fn lay_out(home: &Home) {
-    let state = home.state(&slug());
+fn lay_out(home: &Home, slug: &Slug) {
+    let state = home.state(slug);
     for folder in [
         state.root().to_owned(),
         state.agent(),

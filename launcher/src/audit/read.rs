@@ -4,7 +4,7 @@ use super::AuditLog;
 use crate::error::Result;
 use contract::Sha256Hex;
 use contract::audit::AuditEntry;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// One line.
 #[derive(Debug, Clone)]
@@ -43,17 +43,25 @@ struct Seen<'l> {
 struct Kind<'l> {
     #[serde(borrow)]
     kind: std::borrow::Cow<'l, str>,
+    #[serde(borrow, default)]
+    proposal_sha256: Option<std::borrow::Cow<'l, str>>,
 }
 
 impl AuditLog {
-    /// The proposals that were noted as seen, without reading the rest of their entries: a queue may be long.
-    pub fn proposed(&self) -> Result<BTreeSet<String>> {
+    /// The proposals that were noted as seen, and the hash of the file that was seen, without reading the rest of their entries: a queue
+    /// may be long.
+    pub fn proposed(&self) -> Result<BTreeMap<String, String>> {
         let bytes = self.bytes()?;
         let lines = bytes.split(|byte| *byte == b'\n');
         let seen = lines.filter_map(|line| serde_json::from_slice::<Seen<'_>>(line).ok());
         Ok(seen
             .filter(|seen| seen.event.kind == "proposed")
-            .filter_map(|seen| seen.proposal_id.map(std::borrow::Cow::into_owned))
+            .filter_map(|seen| {
+                Some((
+                    seen.proposal_id?.into_owned(),
+                    seen.event.proposal_sha256?.into_owned(),
+                ))
+            })
             .collect())
     }
 

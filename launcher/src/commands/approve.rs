@@ -61,7 +61,7 @@ impl Approve {
             once: self.once,
         };
         let considered = decide::consider(context, &target, item, modified, lasts)?;
-        context.printer.message(&show::considered(&considered));
+        context.printer.message_quoting(&show::considered(&considered));
         let printer = context.printer.clone();
         if !self.yes && !ask::confirm(&printer, "Approve it?")? {
             return Err(

@@ -10,7 +10,7 @@ use crate::proposals::{Item, Queue, decide, notes, show};
 use clap::Args;
 use contract::{Proposal, ProposalStatus, Sha256Hex, Slug};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Show what agents ask for.
 #[derive(Debug, Args)]
@@ -88,12 +88,20 @@ impl Proposals {
         let printer = &context.printer;
         let mut notices = Notices::of(home)?;
         let mut interrupts = Interrupts::listen()?;
-        let mut told: BTreeMap<contract::ProposalId, ProposalStatus> = BTreeMap::new();
-        let begin = told.is_empty();
+        let mut told: BTreeMap<(Slug, contract::ProposalId), ProposalStatus> = BTreeMap::new();
+        let mut problems: BTreeSet<String> = BTreeSet::new();
+        let mut begin = true;
         loop {
-            let queue = read(context, home)?;
+            let queue = seen(home)?;
+            // Told once: a file that cannot be read is there at every look.
+            for problem in &queue.unreadable {
+                if problems.insert(problem.clone()) {
+                    printer.warning(problem);
+                }
+            }
             for item in &queue.items {
-                let news = told.insert(item.id().clone(), item.status) != Some(item.status);
+                let key = (item.slug.clone(), item.id().clone());
+                let news = told.insert(key, item.status) != Some(item.status);
                 let is_old = begin && item.status.is_final() && !self.all;
                 if news && !is_old {
                     if printer.wants_json() {
@@ -103,14 +111,18 @@ impl Proposals {
                     }
                 }
             }
-            let fresh = notices.fresh(&queue);
-            for item in &fresh {
-                let text = format!("{} asks for {}", item.slug, show::asked(&item.proposal.ask));
-                printer.ring("bottle", &text);
-                notices.run_hook(printer, item).await;
-            }
+            begin = false;
+            let calling = async {
+                for item in notices.fresh(&queue) {
+                    let text = format!("{} asks for {}", item.slug, show::asked(&item.proposal.ask));
+                    printer.ring("bottle", &text);
+                    notices.run_hook(printer, item).await;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            };
+            // The operator's command may take its time; the operator is not held up by it.
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = calling => {}
                 _ = interrupts.next() => return Ok(()),
             }
         }
@@ -119,11 +131,16 @@ impl Proposals {
 
 /// The queues, every proposal noted as seen; what cannot be read is told.
 pub(super) fn read(context: &Context, home: &Home) -> Result<Queue> {
-    let queue = Queue::of_home(home)?;
-    notes::note_seen(home, &queue)?;
+    let queue = seen(home)?;
     for problem in &queue.unreadable {
         context.printer.warning(problem);
     }
+    Ok(queue)
+}
+
+fn seen(home: &Home) -> Result<Queue> {
+    let mut queue = Queue::of_home(home)?;
+    notes::note_seen(home, &mut queue)?;
     Ok(queue)
 }
 
@@ -142,13 +159,13 @@ fn one(context: &Context, home: &Home, item: &Item) -> Result<()> {
         return printer.json(&row);
     }
     match considered {
-        Some(Ok(considered)) => printer.data(&show::considered(&considered)),
+        Some(Ok(considered)) => printer.data_quoting(&show::considered(&considered)),
         Some(Err(error)) => {
-            printer.data(&show::head(item));
+            printer.data_quoting(&show::head(item));
             printer.error(&error);
         }
         None => {
-            printer.data(&show::head(item));
+            printer.data_quoting(&show::head(item));
             printer.data(&format!("it is {}", item.status));
         }
     }

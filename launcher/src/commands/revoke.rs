@@ -38,7 +38,7 @@ impl Revoke {
             revocation.host,
             show::escaped(revocation.change.diff().trim_end())
         );
-        context.printer.message(&shown);
+        context.printer.message_quoting(&shown);
         if !self.yes && !ask::confirm(&context.printer, "Revoke it?")? {
             return Err(Error::rejected("nothing was revoked"));
         }
@@ -48,8 +48,7 @@ impl Revoke {
         };
         let again = || revoke::meant(&target, &context.environment, id);
         let now = carry_out(context, &target, &revocation, event, again).await?;
-        context.printer.data(&now);
-        Ok(())
+        tell(context, &target, &now)
     }
 
     fn find(&self, context: &Context, slug: Option<&str>, id: &str) -> Result<(Target, Revocation)> {
@@ -61,10 +60,22 @@ impl Revoke {
                 .filter_map(|slug| Target::of(&home, slug).ok())
                 .collect(),
         };
+        let mut found = Vec::new();
         for target in targets {
             if let Some(revocation) = revoke::meant(&target, &context.environment, id)? {
-                return Ok((target, revocation));
+                found.push((target, revocation));
             }
+        }
+        // Each bottle's supervise names its own proposals, and one may use the name of another's.
+        if found.len() > 1 {
+            let slugs: Vec<&str> = found.iter().map(|(target, _)| target.slug.as_str()).collect();
+            return Err(
+                Error::usage(format!("{} each have one of that name", slugs.join(", ")))
+                    .hinted("say which bottle: `bottle revoke SLUG ID`"),
+            );
+        }
+        if let Some(found) = found.pop() {
+            return Ok(found);
         }
         Err(Error::usage(format!(
             "there is nothing to revoke of `{}`: it was never approved, or has ended",
@@ -123,7 +134,7 @@ pub(super) async fn apply_edit(
     for note in &shown.notes {
         context.printer.warning(note);
     }
-    context.printer.message(&format!(
+    context.printer.message_quoting(&format!(
         "bottle    {}\nwould be enforced\n{}",
         target.slug,
         show::escaped(shown.diff().trim_end())
@@ -141,6 +152,14 @@ pub(super) async fn apply_edit(
         changes: shown.changes(),
     };
     let now = revoke::carry_out(target, shown, event, None, None).await?;
-    context.printer.data(&now);
+    tell(context, target, &now)
+}
+
+fn tell(context: &Context, target: &Target, now: &str) -> Result<()> {
+    if context.printer.wants_json() {
+        let told = serde_json::json!({ "slug": target.slug, "state": "applied", "now": now });
+        return context.printer.json(&told);
+    }
+    context.printer.data(now);
     Ok(())
 }

@@ -14,3 +14,6 @@ pub mod settle;
 pub mod show;
 
 pub use queue::{Item, Queue};
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,9 @@ use crate::audit::{AuditLog, Index, Note};
 use crate::error::Result;
 use crate::home::Home;
 use contract::audit::{Asked, AuditEvent, Verdict, Who};
-use contract::{Ask, GrantEnd, GrantEndCause, Guard, OperatorDecision, Sha256Hex, Slug, Timestamp};
+use contract::{
+    Ask, GrantEnd, GrantEndCause, Guard, OperatorDecision, ProposalStatus, Sha256Hex, Slug, Timestamp,
+};
 use std::time::SystemTime;
 
 pub(super) fn decider(item: &Item) -> Who {
@@ -99,7 +101,8 @@ fn proposed_note(item: &Item) -> Note {
 }
 
 pub(super) fn withdrawal_note(index: &Index, item: &Item) -> Vec<Note> {
-    let withdrawn = item.withdrawn && !index.withdrawn.contains(item.id());
+    // What was begun or answered first is not undone by a file that comes after it.
+    let withdrawn = item.status == ProposalStatus::Withdrawn && !index.withdrawn.contains(item.id());
     let mut notes = Vec::new();
     if withdrawn {
         notes.extend(seen_note(index, item).filter(|_| item.response.is_none()));
@@ -126,17 +129,19 @@ fn asked(ask: &Ask) -> Asked {
     }
 }
 
-/// Notes every proposal that was not seen before. For one that lists them.
-pub fn note_seen(home: &Home, queue: &Queue) -> Result<()> {
-    let mut slugs: Vec<&Slug> = queue.items.iter().map(|item| &item.slug).collect();
+/// Notes every proposal that was not seen before. For one that lists them. From then on its file is that one and no other: whatever
+/// supervise puts in its place is taken out of the queue.
+pub fn note_seen(home: &Home, queue: &mut Queue) -> Result<()> {
+    let mut slugs: Vec<Slug> = queue.items.iter().map(|item| item.slug.clone()).collect();
     slugs.sort();
     slugs.dedup();
     for slug in slugs {
-        let log = AuditLog::of(home, slug);
+        let log = AuditLog::of(home, &slug);
         let seen = log.proposed()?;
-        let of_it = queue.items.iter().filter(|item| item.slug == *slug);
-        let fresh = of_it.filter(|item| !seen.contains(item.id().as_str()));
+        let of_it = queue.items.iter().filter(|item| item.slug == slug);
+        let fresh = of_it.filter(|item| !seen.contains_key(item.id().as_str()));
         log.append(fresh.map(proposed_note))?;
+        queue.refuse_exchanged(&slug, &seen);
     }
     Ok(())
 }

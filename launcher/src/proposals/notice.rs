@@ -7,7 +7,7 @@ use super::queue::{Item, Queue};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::printer::Printer;
-use contract::ProposalId;
+use contract::{ProposalId, Slug};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -31,7 +31,7 @@ struct Config {
 #[derive(Debug)]
 pub struct Notices {
     hook: Vec<String>,
-    known: BTreeSet<ProposalId>,
+    known: BTreeSet<(Slug, ProposalId)>,
 }
 
 impl Notices {
@@ -56,12 +56,11 @@ impl Notices {
 
     /// The pending proposals that nobody was told of yet; they count as told from now on.
     pub fn fresh<'q>(&mut self, queue: &'q Queue) -> Vec<&'q Item> {
-        let fresh: Vec<&Item> = queue
+        let known = &mut self.known;
+        queue
             .pending()
-            .filter(|item| !self.known.contains(item.id()))
-            .collect();
-        self.known.extend(fresh.iter().map(|item| item.id().clone()));
-        fresh
+            .filter(|item| known.insert((item.slug.clone(), item.id().clone())))
+            .collect()
     }
 
     /// Runs the operator's command for one. What fails is told and harms nothing.
@@ -101,7 +100,9 @@ pub async fn watch(home: &Home, printer: &Printer) {
         return;
     }
     loop {
-        if let Ok(queue) = Queue::of_home(home) {
+        // In a thread of its own: the session's bytes pass through this one.
+        let home = home.clone();
+        if let Ok(Ok(queue)) = tokio::task::spawn_blocking(move || Queue::of_home(&home)).await {
             for item in notices.fresh(&queue) {
                 notices.run_hook(printer, item).await;
             }

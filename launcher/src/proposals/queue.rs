@@ -9,9 +9,18 @@ use contract::place::queue;
 use contract::{
     ApplyState, Proposal, ProposalId, ProposalStatus, Response, SCHEMA_VERSION, Sha256Hex, Slug, Timestamp,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
+
+/// The most unanswered proposals of one bottle that are read: ten times what an honest supervise lets be pending.
+const MOST_UNANSWERED: usize = 1024;
+/// How much is read of them, in bytes.
+const MOST_BYTES: usize = 32 << 20;
+/// The most files of a folder that are looked at.
+const MOST_NAMES: usize = 100_000;
+/// How many of a kind are told one by one.
+const TOLD: usize = 10;
 
 /// A proposal, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,25 +84,82 @@ impl Queue {
         Ok(whole)
     }
 
-    /// One bottle's; empty when it has no supervise.
+    /// One bottle's; empty when it has no supervise. Of what nobody has answered, no more is read than an honest supervise lets pile up:
+    /// one bottle's files neither hold an operator up nor hide what another one asks.
     pub fn of(home: &Home, slug: &Slug) -> Result<Self> {
         let state = home.state(slug);
         let (proposals, responses) = (state.proposals(), state.responses());
-        let asked = names(&proposals)?;
         let answered = names(&responses)?;
         let mut queue = Self::default();
-        for name in &asked {
-            let Some(Ok(id)) = name.strip_suffix(".json").map(str::parse::<ProposalId>) else {
-                continue;
-            };
-            match read(slug, &id, &proposals, &responses, &asked, &answered) {
-                Ok(Some(item)) => queue.items.push(item),
-                // Gone with its bottle since the folder was listed.
-                Ok(None) => {}
-                Err(why) => queue.unreadable.push(format!("{slug}: {id}: {why}")),
+        let asked = match names(&proposals) {
+            Ok(asked) => asked,
+            // Whoever writes there may also close the folder.
+            Err(error) => {
+                queue.unreadable.push(format!("{slug}: {error}"));
+                return Ok(queue);
             }
+        };
+        if asked.len() >= MOST_NAMES {
+            queue.unreadable.push(format!(
+                "{slug}: more than {MOST_NAMES} files lie in {}; supervise writes no such number",
+                proposals.display()
+            ));
         }
+        let ids = asked.iter().filter_map(|name| {
+            name.strip_suffix(".json")
+                .and_then(|id| id.parse::<ProposalId>().ok())
+        });
+        let (answered_ids, unanswered): (Vec<ProposalId>, Vec<ProposalId>) =
+            ids.partition(|id| answered.contains(&queue::decision(id)));
+        let (withdrawn, open): (Vec<ProposalId>, Vec<ProposalId>) = unanswered
+            .into_iter()
+            .partition(|id| asked.contains(&queue::withdrawn(id)));
+        for id in &answered_ids {
+            queue.read(slug, id, &proposals, &responses, &asked, &answered);
+        }
+        // What can still be answered comes before what was taken back.
+        let (mut bytes, mut unread) = (0, 0);
+        for (number, id) in open.iter().chain(&withdrawn).enumerate() {
+            if number >= MOST_UNANSWERED || bytes > MOST_BYTES {
+                unread += 1;
+                continue;
+            }
+            bytes += queue.read(slug, id, &proposals, &responses, &asked, &answered);
+        }
+        if unread > 0 {
+            queue.unreadable.push(format!(
+                "{slug}: {unread} more proposals are not read; an honest supervise does not let so many pile up"
+            ));
+        }
+        queue.items.sort_by(|one, other| one.id().cmp(other.id()));
         Ok(queue)
+    }
+
+    /// Reads one; how long it was.
+    fn read(
+        &mut self,
+        slug: &Slug,
+        id: &ProposalId,
+        proposals: &Path,
+        responses: &Path,
+        asked: &BTreeSet<String>,
+        answered: &BTreeSet<String>,
+    ) -> usize {
+        let path = proposals.join(queue::decision(id));
+        let bytes = match written_inside::read(&path) {
+            Ok(Some(bytes)) => bytes,
+            // Gone with its bottle since the folder was listed.
+            Ok(None) => return 0,
+            Err(error) => {
+                self.unreadable.push(format!("{slug}: {id}: {error}"));
+                return usize::try_from(written_inside::LONGEST).unwrap_or(usize::MAX);
+            }
+        };
+        match judged(slug, id, &bytes, responses, asked, answered) {
+            Ok(item) => self.items.push(item),
+            Err(why) => self.unreadable.push(format!("{slug}: {id}: {why}")),
+        }
+        bytes.len()
     }
 
     /// Whether anything of it was answered or taken back, by the names of the files alone.
@@ -104,9 +170,40 @@ impl Queue {
             || names(&target.state.proposals())?.iter().any(withdrawn))
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds a bottle's; of what cannot be read there, only the first is told one by one.
+    fn add(&mut self, mut other: Self) {
+        let more = other.unreadable.len().saturating_sub(TOLD);
+        if more > 0 {
+            other.unreadable.truncate(TOLD);
+            other
+                .unreadable
+                .push(format!("and {more} more such files of the same bottle"));
+        }
         self.items.extend(other.items);
         self.unreadable.extend(other.unreadable);
+    }
+
+    /// Takes out what is no longer the file that the audit knows under its name: what was listed before is not what would be decided.
+    pub fn refuse_exchanged(&mut self, slug: &Slug, seen: &BTreeMap<String, String>) {
+        let exchanged = |item: &Item| {
+            item.slug == *slug
+                && seen
+                    .get(item.id().as_str())
+                    .is_some_and(|sha256| sha256 != item.sha256.as_str())
+        };
+        let (gone, kept): (Vec<Item>, Vec<Item>) =
+            std::mem::take(&mut self.items).into_iter().partition(exchanged);
+        self.items = kept;
+        let told = |item: &Item| {
+            format!(
+                "{slug}: {}: its file is not the one that was there when it was first seen, so it cannot be answered",
+                item.id()
+            )
+        };
+        self.add(Self {
+            items: Vec::new(),
+            unreadable: gone.iter().map(told).collect(),
+        });
     }
 
     /// Those that an operator can answer.
@@ -116,31 +213,40 @@ impl Queue {
 
     /// The one that an argument means: an identifier, or the beginning of one and no other.
     pub fn find(&self, argument: &str) -> Result<&Item> {
-        if let Some(exact) = self.items.iter().find(|item| item.id().as_str() == argument) {
-            return Ok(exact);
+        let (slug, id) = match argument.split_once('/') {
+            Some((slug, id)) => (Some(slug), id),
+            None => (None, argument),
+        };
+        let of_it = |item: &&Item| slug.is_none_or(|slug| item.slug.as_str() == slug);
+        let mut found: Vec<&Item> = self.items.iter().filter(of_it).collect();
+        // A whole identifier is not mistaken for the beginning of a longer one; but each bottle's supervise names its own proposals,
+        // and one may use the name of another's.
+        if found.iter().any(|item| item.id().as_str() == id) {
+            found.retain(|item| item.id().as_str() == id);
+        } else {
+            found.retain(|item| id.len() > 2 && item.id().as_str().starts_with(id));
         }
-        let begins: Vec<&Item> = self
-            .items
-            .iter()
-            .filter(|item| argument.len() > 2 && item.id().as_str().starts_with(argument))
-            .collect();
         let shown = contract::text::harmless(argument);
-        match begins.as_slice() {
+        match found.as_slice() {
             [one] => Ok(one),
             [] => Err(Error::usage(format!("there is no proposal `{shown}`"))
                 .hinted("`bottle proposals` shows those that there are")),
             several => {
-                let ids: Vec<&str> = several.iter().map(|item| item.id().as_str()).collect();
+                let ids: Vec<String> = several
+                    .iter()
+                    .take(TOLD)
+                    .map(|item| format!("{}/{}", item.slug, item.id()))
+                    .collect();
                 Err(
                     Error::new(Kind::Usage, format!("`{shown}` may mean {}", ids.join(" or ")))
-                        .hinted("write one more character of the one that you mean"),
+                        .hinted("write all of the one that you mean, as in SLUG/ID"),
                 )
             }
         }
     }
 }
 
-/// The names in a folder; none when it is not there.
+/// The names in a folder, up to [`MOST_NAMES`]; none when it is not there.
 fn names(folder: &Path) -> Result<BTreeSet<String>> {
     let entries = match fs_err::read_dir(folder) {
         Ok(entries) => entries,
@@ -148,34 +254,29 @@ fn names(folder: &Path) -> Result<BTreeSet<String>> {
         Err(error) => return Err(error.into()),
     };
     let mut names = BTreeSet::new();
-    for entry in entries {
+    for entry in entries.take(MOST_NAMES) {
         names.extend(entry?.file_name().into_string().ok());
     }
     Ok(names)
 }
 
 /// One proposal with what belongs to it, or why it is none.
-fn read(
+fn judged(
     slug: &Slug,
     id: &ProposalId,
-    proposals: &Path,
+    bytes: &[u8],
     responses: &Path,
     asked: &BTreeSet<String>,
     answered: &BTreeSet<String>,
-) -> Result<Option<Item>, String> {
-    let Some(bytes) =
-        written_inside::read(&proposals.join(queue::decision(id))).map_err(|error| error.to_string())?
-    else {
-        return Ok(None);
-    };
-    let proposal: Proposal = serde_json::from_slice(&bytes).map_err(|error| {
+) -> Result<Item, String> {
+    let proposal: Proposal = serde_json::from_slice(bytes).map_err(|error| {
         format!(
             "it is no proposal ({})",
             contract::text::harmless(&error.to_string())
         )
     })?;
     judge(&proposal, id)?;
-    let sha256 = Sha256Hex::of(&bytes);
+    let sha256 = Sha256Hex::of(bytes);
     let ours = |name: String| -> Result<Option<Vec<u8>>, String> {
         if answered.contains(&name) {
             written_inside::read(&responses.join(name)).map_err(|error| error.to_string())
@@ -193,7 +294,7 @@ fn read(
         return Err("it was changed after it was answered, so the answer does not count".to_owned());
     }
     let withdrawn = asked.contains(&queue::withdrawn(id));
-    Ok(Some(Item {
+    Ok(Item {
         slug: slug.clone(),
         status: ProposalStatus::of(withdrawn, response.as_ref(), applied.as_ref()),
         proposal,
@@ -201,7 +302,7 @@ fn read(
         response,
         applied,
         withdrawn,
-    }))
+    })
 }
 
 fn judge(proposal: &Proposal, id: &ProposalId) -> Result<(), String> {

@@ -71,7 +71,7 @@ fn is_unsettled(target: &Target) -> Result<bool> {
     let index = Index::of(&log)?;
     let unnoted = queue.items.iter().any(|item| {
         (item.response.is_some() && !decision_notes(&index, item).is_empty())
-            || (item.withdrawn && !index.withdrawn.contains(item.id()))
+            || (item.status == ProposalStatus::Withdrawn && !index.withdrawn.contains(item.id()))
     });
     Ok(unnoted || index.open.is_some() || ended.iter().any(|note| is_new(&index, note)))
 }

@@ -6,6 +6,43 @@ use super::queue::Item;
 use contract::text::is_deceptive;
 use contract::{Ask, RouteAsk};
 
+/// The longest line about an ask, in characters: a host, its methods and a path or two.
+const LONGEST_LINE: usize = 400;
+/// What a line goes on with, where the terminal would break it: no line of a terminal begins with an agent's words.
+const GOES_ON: &str = "  ↪ ";
+
+/// Breaks lines where a terminal of this width would, each further part behind a mark: words that an agent has put just there would
+/// otherwise begin a line of the terminal and look like ours. Any width that is not one is taken for the narrowest.
+pub fn folded(text: &str, columns: usize) -> String {
+    let columns = columns.max(NARROWEST);
+    let mut shown = String::with_capacity(text.len());
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            shown.push('\n');
+        }
+        let mut at = 0;
+        for character in line.chars() {
+            // A tab goes to the next multiple of eight; outside of ASCII a character may take two columns, and is taken to.
+            let wide = match character {
+                '\t' => 8 - at % 8,
+                ' '..='~' => 1,
+                _ => 2,
+            };
+            if at + wide > columns {
+                shown.push('\n');
+                shown.push_str(GOES_ON);
+                at = 4;
+            }
+            shown.push(character);
+            at += wide;
+        }
+    }
+    shown
+}
+
+/// The narrowest terminal that lines are broken for.
+const NARROWEST: usize = 20;
+
 /// Escapes what acts on a terminal or hides, and keeps line ends and tabs.
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -28,8 +65,16 @@ pub fn quoted(text: &str) -> String {
     lines.join("\n")
 }
 
-/// What an ask is for, in one line.
+/// What an ask is for, in one line that can be read: a long one is cut, and the difference that is shown has all of it.
 pub fn asked(ask: &Ask) -> String {
+    let whole = asked_whole(ask);
+    match whole.char_indices().nth(LONGEST_LINE) {
+        Some((at, _)) => format!("{}…", whole.get(..at).unwrap_or_default()),
+        None => whole,
+    }
+}
+
+fn asked_whole(ask: &Ask) -> String {
     match ask {
         Ask::EgressBlock(asked) => route(&asked.ask),
         Ask::PipelockBlock(asked) => match &asked.rule {
@@ -145,6 +190,35 @@ mod tests {
           | \u{1b}[2Jproposal  p-0000\u{d}
           | mind      nothing\u{202e}
         ");
+    }
+
+    #[test]
+    fn no_line_of_the_terminal_begins_with_what_an_agent_put_there() {
+        let padded = format!("  | please{}mind      nothing at all", " ".repeat(70));
+        let shown = folded(&padded, 80);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        assert!(shown.contains("\n  ↪ mind      nothing"), "{shown}");
+        assert!(shown.lines().all(|line| line.starts_with("  ")), "{shown}");
+        let wide = folded(&format!("+{}\n\tx", "表".repeat(50)), 80);
+        assert_eq!(wide.lines().count(), 3, "{wide}");
+        assert_eq!(folded("short\n\nlines\n", 80), "short\n\nlines\n");
+        assert!(folded("abc", 0).contains("abc"));
+    }
+
+    #[test]
+    fn an_ask_of_any_length_is_one_line_that_can_be_read() {
+        let paths: Vec<String> = (0..64)
+            .map(|number| format!("/{number}{}", "x".repeat(2000)))
+            .collect();
+        let arguments =
+            serde_json::json!({"host": "a.example", "path_allowlist": paths, "justification": "x"});
+        let ask = serde_json::json!({"tool": "egress-block", "arguments": arguments});
+        let told = asked(&serde_json::from_value(ask).unwrap());
+        assert!(
+            told.starts_with("a.example /0xx") && told.ends_with('…'),
+            "{told}"
+        );
+        assert_eq!(told.chars().count(), LONGEST_LINE + 1);
     }
 
     #[test]

@@ -30,8 +30,15 @@ fn state(bottle: &Bottle) -> PathBuf {
 
 fn propose(bottle: &Bottle, id: &str, host: &str) {
     let arguments = serde_json::json!({"host": host, "path_allowlist": ["/simple/"], "methods": ["GET"], "justification": "I need it\u{1b}[2J\nproposal  p-fake"});
-    let ask: Ask =
-        serde_json::from_value(serde_json::json!({"tool": "egress-block", "arguments": arguments})).unwrap();
+    propose_ask(
+        bottle,
+        id,
+        serde_json::json!({"tool": "egress-block", "arguments": arguments}),
+    );
+}
+
+fn propose_ask(bottle: &Bottle, id: &str, ask: serde_json::Value) {
+    let ask: Ask = serde_json::from_value(ask).unwrap();
     let proposal = Proposal {
         schema_version: SCHEMA_VERSION,
         proposal_id: id.parse().unwrap(),
@@ -296,5 +303,81 @@ fn the_watch_runs_the_operators_command_with_the_facts_in_its_environment() {
     assert_eq!(
         fs_err::read_to_string(seen).unwrap(),
         "p-00000001 pypi.org GET /simple/"
+    );
+}
+
+#[test]
+fn json_is_json_whatever_an_agent_wrote() {
+    let bottle = bottle();
+    propose(&bottle, "p-00000001", "pypi.org");
+    let path = state(&bottle).join("supervise/proposals/p-00000001.json");
+    let text = fs_err::read_to_string(&path).unwrap();
+    fs_err::write(
+        &path,
+        text.replace("I need it", "I \u{202e}need\u{200b} \u{9b}it"),
+    )
+    .unwrap();
+    for command in [
+        &["proposals", "--json"][..],
+        &["proposals", "p-00000001", "--json"],
+        &["audit", "--json"],
+    ] {
+        let output = bottle.command(command).output().unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(read.to_string().contains("p-00000001"), "{read}");
+        assert!(!String::from_utf8(output.stdout).unwrap().contains('\u{202e}'));
+    }
+}
+
+#[test]
+fn a_proposal_that_was_listed_is_not_approved_as_another() {
+    let bottle = bottle();
+    let _egress = egress(&bottle);
+    propose(&bottle, "p-00000001", "pypi.org");
+    assert!(bottle.run(&["proposals"]).contains("pypi.org"));
+    propose(&bottle, "p-00000001", "evil.example");
+    let told = bottle.run(&["approve", "p-00000001", "--yes"]);
+    assert!(
+        told.starts_with("exit 2\n") && told.contains("cannot be answered"),
+        "{told}"
+    );
+    assert!(!bottle.run(&["routes", "show"]).contains("evil.example"));
+}
+
+#[test]
+fn an_ask_too_long_for_an_environment_calls_the_operator_all_the_same() {
+    let bottle = bottle();
+    let seen = bottle.home().join("seen");
+    let config = format!(
+        "notify: [/bin/sh, -c, 'printf %s \"$BOTTLE_ASKED\" > {0}.new && mv {0}.new {0}']\n",
+        seen.display()
+    );
+    let bottle = bottle.write("config.yaml", &config).set("PATH", "/usr/bin:/bin");
+    let paths: Vec<String> = (0..64)
+        .map(|number| format!("/{number:02}{}", "x".repeat(2045)))
+        .collect();
+    let arguments = serde_json::json!({"host": "a.example", "path_allowlist": paths, "justification": "x"});
+    propose_ask(
+        &bottle,
+        "p-00000001",
+        serde_json::json!({"tool": "egress-block", "arguments": arguments}),
+    );
+    let mut watching = bottle
+        .command(&["proposals", "--watch"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while !seen.exists() && begun.elapsed() < Duration::from_secs(30) {
+        assert!(watching.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    assert!(
+        fs_err::read_to_string(seen)
+            .unwrap()
+            .starts_with("a.example /00xxx")
     );
 }
