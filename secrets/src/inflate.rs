@@ -4,8 +4,11 @@
 //! [`PIECE`] bytes, as early as the format allows. It keeps no more than the format's window. It refuses to
 //! judge how much is too much: each piece is offered before the next is made, and whoever takes it can stop.
 
+mod gzip_head;
+
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
+use gzip_head::GzipHead;
 use std::ops::ControlFlow;
 use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
 
@@ -74,8 +77,10 @@ pub struct Inflater {
 }
 
 enum State {
-    /// The head of a gzip member, or the first two bytes of what HTTP calls deflate, as far as it is there.
-    Head(Vec<u8>),
+    /// The head of a gzip member.
+    GzipHead(GzipHead),
+    /// The first byte of what HTTP calls deflate, when it is there: the first two tell the formats apart.
+    DeflateHead(Option<u8>),
     Deflate(Decompress),
     /// The eight bytes behind a gzip member's data, as many as are still missing.
     Trailer(usize),
@@ -152,37 +157,36 @@ impl Inflater {
         let corrupt = Corrupt(self.coding);
         match &mut self.state {
             State::Broken => Err(corrupt),
-            State::Head(head) => {
-                let Some((&byte, _)) = input.split_first() else {
-                    return Ok(Step {
-                        read: 0,
-                        written: 0,
-                        ended: false,
-                    });
-                };
-                head.push(byte);
-                let inner = match self.coding {
-                    Coding::Gzip if gzip_head(head).map_err(|()| corrupt.clone())? => Decompress::new(false),
-                    Coding::Deflate if head.len() == 2 => {
+            State::GzipHead(head) => {
+                let read = head.read(input).map_err(|_| corrupt)?;
+                if head.is_over() {
+                    self.state = State::Deflate(Decompress::new(false));
+                }
+                Ok(Step {
+                    read,
+                    written: 0,
+                    ended: false,
+                })
+            }
+            State::DeflateHead(first) => {
+                let read = usize::from(!input.is_empty());
+                let mut written = 0;
+                match (*first, input.first()) {
+                    (None, second) => *first = second.copied(),
+                    (Some(_), None) => {}
+                    (Some(first), Some(&second)) => {
                         // The two bytes that told the formats apart are themselves input.
+                        let head = [first, second];
                         let mut inner = Decompress::new(is_zlib(head));
                         inner
-                            .decompress(head, &mut self.out, FlushDecompress::None)
+                            .decompress(&head, &mut self.out, FlushDecompress::None)
                             .map_err(|_| corrupt)?;
-                        inner
+                        written = usize::try_from(inner.total_out()).unwrap_or(0);
+                        self.state = State::Deflate(inner);
                     }
-                    _ => {
-                        return Ok(Step {
-                            read: 1,
-                            written: 0,
-                            ended: false,
-                        });
-                    }
-                };
-                let written = usize::try_from(inner.total_out()).unwrap_or(0);
-                self.state = State::Deflate(inner);
+                }
                 Ok(Step {
-                    read: 1,
+                    read,
                     written,
                     ended: false,
                 })
@@ -254,7 +258,8 @@ impl Inflater {
 
 fn start(coding: Coding) -> State {
     match coding {
-        Coding::Gzip | Coding::Deflate => State::Head(Vec::new()),
+        Coding::Gzip => State::GzipHead(GzipHead::new()),
+        Coding::Deflate => State::DeflateHead(None),
         Coding::RawDeflate => State::Deflate(Decompress::new(false)),
         Coding::Brotli => State::Brotli(Box::new(BrotliState::new_strict(
             StandardAlloc::default(),
@@ -272,45 +277,8 @@ fn start(coding: Coding) -> State {
 }
 
 /// RFC 1950 §2.2: method 8, and the two bytes as a number are a multiple of 31.
-fn is_zlib(head: &[u8]) -> bool {
-    matches!(head, [cmf, flags, ..] if cmf & 0x0f == 8 && (u16::from(*cmf) << 8 | u16::from(*flags)) % 31 == 0)
-}
-
-/// Whether `head` is a whole gzip header (RFC 1952 §2.3), and no error so far.
-fn gzip_head(head: &[u8]) -> Result<bool, ()> {
-    const EXTRA: u8 = 4;
-    const NAME: u8 = 8;
-    const COMMENT: u8 = 16;
-    const CHECKSUM: u8 = 2;
-    /// A header this long is no file name's.
-    const LONGEST: usize = 64 << 10;
-    let start = [0x1f, 0x8b, 8];
-    if !head.iter().zip(start).all(|(byte, wanted)| *byte == wanted) || head.len() > LONGEST {
-        return Err(());
-    }
-    let Some(&flags) = head.get(3) else {
-        return Ok(false);
-    };
-    let mut at = 10;
-    if flags & EXTRA != 0 {
-        let Some(&[low, high]) = head.get(at..at + 2) else {
-            return Ok(false);
-        };
-        at += 2 + usize::from(u16::from_le_bytes([low, high]));
-    }
-    for text in [NAME, COMMENT] {
-        if flags & text != 0 {
-            let rest = head.get(at..).unwrap_or_default();
-            let Some(end) = rest.iter().position(|&byte| byte == 0) else {
-                return Ok(false);
-            };
-            at += end + 1;
-        }
-    }
-    if flags & CHECKSUM != 0 {
-        at += 2;
-    }
-    Ok(head.len() >= at)
+fn is_zlib([cmf, flags]: [u8; 2]) -> bool {
+    cmf & 0x0f == 8 && (u16::from(cmf) << 8 | u16::from(flags)).is_multiple_of(31)
 }
 
 #[cfg(test)]

@@ -157,6 +157,66 @@ fn what_makes_every_detector_look_is_looked_at_in_time_that_grows_with_its_lengt
 }
 
 #[test]
+fn deep_nesting_and_many_parts_are_scanned_to_their_end() {
+    let secret = fill("ghp_{github}", &mut Random(23));
+    let mut quoted = secret.clone();
+    for _ in 0..12 {
+        quoted = serde_json::to_string(&quoted).unwrap();
+    }
+    let parts: String = (0..100_000)
+        .map(|part| format!("--b\r\nContent-Disposition: form-data; name=\"{part}\"\r\n\r\n{part}\r\n"))
+        .collect();
+    for deep in ["[".repeat(2 << 20), quoted, parts] {
+        let text = format!("{deep} {secret}\n");
+        let found = SCANNER
+            .scan(text.as_bytes(), &Options::new(Setting::Traffic))
+            .unwrap();
+        let last = found.iter().map(|finding| finding.span.end).max();
+        assert_eq!(last, Some(text.len() as u64 - 1));
+    }
+}
+
+#[test]
+fn repeated_heads_of_archives_end_in_a_refusal_or_what_stands_behind_them_is_found() {
+    let secret = fill("ghp_{github}", &mut Random(29));
+    for head in [
+        &b"\x1f\x8b\x08"[..],
+        b"\x1f\x8b\x08\x08\0\0\0\0\0\0",
+        b"\x1f\x8b\x08\0\0\0\0\0\0\0",
+        b"\x28\xb5\x2f\xfd",
+        b"PK\x03\x04",
+        b"stream\n\x78\x01",
+    ] {
+        let mut text = head.repeat((150 << 10) / head.len());
+        text.extend_from_slice(format!(" {secret} ").as_bytes());
+        for size in [text.len(), 4096] {
+            let mut stream = SCANNER.stream(&small_budget());
+            let mut findings = Vec::new();
+            let done = text
+                .chunks(size)
+                .try_for_each(|chunk| stream.push(chunk, &mut findings).map(drop))
+                .and_then(|()| stream.finish(&mut findings));
+            assert!(done.is_err() || !findings.is_empty(), "{}", head.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_gzip_head_longer_than_any_name_hides_nothing() {
+    let secret = fill("ghp_{github}", &mut Random(31));
+    let mut encoder = flate2::GzBuilder::new()
+        .filename(vec![b'n'; 300 << 10])
+        .write(Vec::new(), flate2::Compression::best());
+    encoder
+        .write_all(format!("{} {secret} more", "a text ".repeat(500)).as_bytes())
+        .unwrap();
+    let packed = encoder.finish().unwrap();
+    let findings = SCANNER.scan(&packed, &Options::new(Setting::Traffic)).unwrap();
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].decoded.to_string().contains("gzip"));
+}
+
+#[test]
 fn broken_encodings_do_not_hide_what_is_beside_them() {
     let secret = fill("ghp_{github}", &mut Random(11));
     for broken in [

@@ -14,6 +14,8 @@ use std::ops::{ControlFlow, Range};
 const MOST: usize = 16;
 /// Compressed bytes that are decompressed at once: where a finding is, is known this well.
 const PIECE: usize = 4096;
+/// What beginning to decompress costs, as bytes that are scanned: a decoder's tables are made for each head.
+const ATTEMPT: usize = 4096;
 /// A zip entry's head without the names.
 const ZIP_HEAD: usize = 30;
 
@@ -57,10 +59,12 @@ impl Packed {
             } else if let Some((_, mut child)) = stream.body {
                 child.finish(session);
             }
-        }
-        if going.len() > MOST {
-            session.budget.exceed();
-            going.clear();
+            if going.len() > MOST {
+                session.budget.exceed();
+            }
+            if session.budget.is_exceeded() {
+                return;
+            }
         }
         self.streams = going;
     }
@@ -119,6 +123,9 @@ impl Stream {
                     coding
                 }
             };
+            if !session.budget.spend(ATTEMPT) {
+                return false;
+            }
             self.body = Some((Inflater::new(coding), Child::new(path, (0, 1))));
         }
         let Some((inflater, child)) = &mut self.body else {
