@@ -11,6 +11,7 @@ use rand::Rng as _;
 use session::{Answer, Session};
 use std::collections::BTreeMap;
 
+mod asked;
 pub mod git;
 mod scanned;
 mod session;
@@ -48,7 +49,9 @@ pub fn run(say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
     kept_in(&mut rows, &answers, &listeners);
     inspected(&mut rows, &slug, &token)?;
     stopped(&mut rows, &home, session, &slug)?;
-    say("a second bottle, with a git gate …");
+    say("a second bottle, whose agent asks …");
+    asked::rows(&mut rows)?;
+    say("a third bottle, with a git gate …");
     git::rows(&mut rows)?;
 
     say("");

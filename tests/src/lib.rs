@@ -3,6 +3,7 @@
 //!
 //! Everything that is made here carries a name of its own and is removed when the value is dropped.
 
+pub mod asking;
 pub mod authority;
 pub mod bench;
 pub mod client_image;
