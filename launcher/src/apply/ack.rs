@@ -15,6 +15,8 @@ pub enum NotInForce {
     Refused(String),
     /// It said nothing about it in time.
     Silent(Duration),
+    /// It does not let a probe through.
+    NotAdmitted(String),
     /// What it says cannot be read.
     Unreadable(String),
 }
@@ -24,6 +26,7 @@ impl std::fmt::Display for NotInForce {
         match self {
             Self::Refused(why) => write!(f, "refuses it: {why}"),
             Self::Silent(waited) => write!(f, "has not taken it up within {:.1} s", waited.as_secs_f64()),
+            Self::NotAdmitted(why) => write!(f, "does not let a probe through: {why}"),
             Self::Unreadable(why) => write!(f, "says something that cannot be read: {why}"),
         }
     }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::proposals::diff;
 use contract::audit::{FileChange, LastingChange};
-use contract::{EnvName, Guard, Sha256Hex, TokenSlot};
+use contract::{EnvName, Guard, HostName, Sha256Hex, TokenSlot};
 use std::path::PathBuf;
 
 /// One file, before and after.
@@ -32,6 +32,8 @@ pub struct GuardStep {
     pub after_sha256: Sha256Hex,
     /// The same for the files before.
     pub before_sha256: Sha256Hex,
+    /// Hosts that it must admit afterwards: by them a guard without an acknowledgement is verified.
+    pub probes: Vec<HostName>,
 }
 
 /// A credential that the running egress has no value for.
@@ -94,6 +96,17 @@ impl Change {
         match &self.stored {
             Some(_) => self.statement.clone(),
             None => format!("{} since {at}{}", self.statement, self.until),
+        }
+    }
+
+    /// Says which hosts the seat is to admit afterwards.
+    pub(super) fn probes(&mut self, hosts: &[HostName]) {
+        for step in self
+            .guards
+            .iter_mut()
+            .filter(|step| step.guard == Guard::Pipelock)
+        {
+            step.probes = hosts.to_vec();
         }
     }
 

@@ -7,7 +7,7 @@ use crate::error::{Doing as _, Error, Result};
 use crate::written_inside;
 use contract::audit::LastingChange;
 use contract::place::{config, run};
-use contract::{Grant, GrantId, GrantLedger, Guard, Route, RouteAsk, RouteTable, Sha256Hex, merge};
+use contract::{Grant, GrantId, GrantLedger, Guard, HostName, Route, RouteAsk, RouteTable, Sha256Hex, merge};
 use std::collections::BTreeSet;
 
 /// The table in force, as its file says; refused by name on a bottle without egress.
@@ -86,6 +86,7 @@ pub fn block(
             });
         }
     }
+    change.probes(std::slice::from_ref(&ask.host));
     change.statement = format!("{} is live", ask.host);
     change.until = until(grant.as_ref());
     Ok(change)
@@ -143,6 +144,10 @@ pub fn to(
         None => change.absent.push(Guard::Pipelock),
     }
     change.guards.push(step(target, file));
+    let mut fresh: Vec<HostName> = after.routes().iter().map(|route| route.host.clone()).collect();
+    fresh.retain(|host| !before.knows(host));
+    fresh.dedup();
+    change.probes(&fresh);
     Ok(change)
 }
 
@@ -154,6 +159,7 @@ pub fn step(target: &Target, file: FileStep) -> GuardStep {
         before_sha256: Sha256Hex::of(&file.before),
         after_sha256: Sha256Hex::of(&file.after),
         files: vec![file],
+        probes: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A bottle on disk with guards that answer: what the tests of deciding and applying work on. No engine, no container.
 
+mod engine;
+
 use super::Target;
 use crate::cli::Context;
 use crate::environment::Environment;
@@ -17,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
+
+pub(crate) use engine::FakeEngine;
 
 pub(crate) const ROUTES: &str = "schema_version: 1\ngeneration: 1\nroutes:\n- host: api.example\n  path_allowlist:\n  - /x/\n  methods:\n  - GET\n";
 

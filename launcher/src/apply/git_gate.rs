@@ -27,6 +27,7 @@ pub fn step(target: &Target, file: FileStep) -> GuardStep {
         before_sha256: Sha256Hex::of(&file.before),
         after_sha256: Sha256Hex::of(&file.after),
         files: vec![file],
+        probes: Vec::new(),
     }
 }
 

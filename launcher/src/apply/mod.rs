@@ -10,6 +10,7 @@ pub mod change;
 pub mod egress;
 pub mod git_gate;
 pub mod perform;
+mod probe;
 pub mod recreate;
 pub mod revoke;
 pub mod seat;

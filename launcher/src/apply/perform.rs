@@ -5,8 +5,9 @@
 //! disk), this is an error, and the next command tries again.
 
 use super::change::{Change, FileStep, GuardStep};
-use super::{Target, ack};
+use super::{Target, ack, probe};
 use crate::audit::Note;
+use crate::cli::Context;
 use crate::error::Result;
 use crate::write;
 use contract::Guard;
@@ -27,7 +28,7 @@ pub enum Performed {
 }
 
 /// Does it.
-pub async fn perform(target: &Target, change: &Change) -> Result<Performed> {
+pub async fn perform(context: &Context, target: &Target, change: &Change) -> Result<Performed> {
     let mut notes = Vec::new();
     notes.extend(
         change
@@ -41,7 +42,7 @@ pub async fn perform(target: &Target, change: &Change) -> Result<Performed> {
     for (done, step) in change.guards.iter().enumerate() {
         let failed = match write_files(step) {
             Err(error) => format!("{} was not changed: {error}", step.guard),
-            Ok(()) => match acknowledged(target, step).await {
+            Ok(()) => match acknowledged(context, target, step).await {
                 Ok(note) => {
                     notes.push(note);
                     continue;
@@ -63,10 +64,20 @@ fn write_files(step: &GuardStep) -> Result<()> {
     Ok(())
 }
 
-async fn acknowledged(target: &Target, step: &GuardStep) -> Result<Note, ack::NotInForce> {
+async fn acknowledged(context: &Context, target: &Target, step: &GuardStep) -> Result<Note, ack::NotInForce> {
     let by = Who::Guard { guard: step.guard };
     let Some(applied) = &step.applied else {
-        return Ok(Note::launcher(AuditEvent::NotVerified { guard: step.guard }));
+        if step.probes.is_empty() {
+            return Ok(Note::launcher(AuditEvent::NotVerified { guard: step.guard }));
+        }
+        probe::admitted(context, target, &step.probes).await?;
+        return Ok(Note::launcher(AuditEvent::Acknowledged {
+            guard: step.guard,
+            file_sha256: step.after_sha256.clone(),
+            verified: Verified::Probe,
+            effective_sha256: None,
+            generation: None,
+        }));
     };
     let said = ack::wait(applied, &target.nonce, &step.after_sha256, target.patience).await?;
     Ok(Note::by(

@@ -88,7 +88,7 @@ pub async fn perform_anew(
         patience: PATIENCE,
         ..target.clone()
     };
-    perform(&patient, change).await
+    perform(context, &patient, change).await
 }
 
 /// Every slot of the table after, with the operator's name for its value.

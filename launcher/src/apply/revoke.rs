@@ -4,6 +4,7 @@ use super::change::{Change, GuardStep};
 use super::perform::{Performed, perform};
 use super::{Target, ack, egress, git_gate, seat};
 use crate::audit::{Index, Note};
+use crate::cli::Context;
 use crate::environment::Environment;
 use crate::error::{Doing as _, Error, Result};
 use contract::audit::{AuditEvent, FileChange, LastingChange, Outcome};
@@ -119,6 +120,7 @@ fn take_out<T: Clone + PartialEq>(
 
 /// Does a change of the operator's own, audited by what it is. What is true then; an error when it is not in force.
 pub async fn carry_out(
+    context: &Context,
     target: &Target,
     change: &Change,
     event: AuditEvent,
@@ -127,7 +129,7 @@ pub async fn carry_out(
 ) -> Result<String> {
     let log = target.audit();
     log.append([Note::operator(event).joined(proposal, grant)])?;
-    let (outcome, now, notes) = match perform(target, change).await? {
+    let (outcome, now, notes) = match perform(context, target, change).await? {
         Performed::InForce(notes) => (Outcome::Applied, change.statement.clone(), notes),
         Performed::Failed { why, now } => (Outcome::Failed, format!("{why}; {now}"), Vec::new()),
     };

@@ -65,6 +65,7 @@ impl Files {
             applied: dlp.map(|_| target.state.pipelock_run().join(run::APPLIED)),
             // What is only permitted there comes first; the file that hosts are listed in makes it reachable.
             files: self.dlp.into_iter().chain([self.pipelock]).collect(),
+            probes: Vec::new(),
         }
     }
 
@@ -236,6 +237,7 @@ pub fn block(
         }
     }
     change.guards.push(files.step(target));
+    change.probes(std::slice::from_ref(host));
     Ok(change)
 }
 

@@ -43,6 +43,7 @@ fn revoke(fixture: &Fixture, argument: &str) -> Revocation {
     };
     let (proposal, grant) = (revocation.proposal.as_ref(), revocation.grant.as_ref());
     wait(revoke::carry_out(
+        &fixture.context,
         &fixture.target,
         &revocation.change,
         event,

@@ -101,6 +101,7 @@ async fn carry_out(
         return Err(changed(target));
     }
     revoke::carry_out(
+        context,
         target,
         &shown.change,
         event,
@@ -151,7 +152,7 @@ pub(super) async fn apply_edit(
     let event = AuditEvent::Editing {
         changes: shown.changes(),
     };
-    let now = revoke::carry_out(target, shown, event, None, None).await?;
+    let now = revoke::carry_out(context, target, shown, event, None, None).await?;
     tell(context, target, &now)
 }
 

@@ -9,7 +9,7 @@ use contract::{HostName, Slug};
 use std::time::Duration;
 
 /// How long the seat may take: its image may have to be started for the first time.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const AT_START: Duration = Duration::from_secs(30);
 /// How often it is asked. Each time costs an exec into the container of egress, about 50 ms.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long one answer may take: the seat resolves and dials the host before it answers.
@@ -46,8 +46,8 @@ fn says(code: i64, error: &str) -> Says {
 }
 
 impl Probed<'_> {
-    /// Waits until the seat admits the host.
-    pub async fn wait(&self, engine: &Engine) -> Result<()> {
+    /// Waits until the seat admits the host, for at most this long.
+    pub async fn wait(&self, engine: &Engine, patience: Duration) -> Result<()> {
         let mut last = String::new();
         let asking = async {
             loop {
@@ -64,7 +64,7 @@ impl Probed<'_> {
                 "the pipelock image ended (exit code {code}) before it was ready"
             )))
         };
-        let outcome = tokio::time::timeout(DEADLINE, async {
+        let outcome = tokio::time::timeout(patience, async {
             tokio::select! { outcome = asking => outcome, outcome = ended => outcome }
         });
         match outcome.await {
@@ -72,7 +72,7 @@ impl Probed<'_> {
             Err(_) => Err(Error::failed(format!(
                 "the seat does not admit {} after {} s: {last}",
                 self.host,
-                DEADLINE.as_secs()
+                patience.as_secs()
             ))
             .hinted(format!(
                 "`docker logs {}` says what it makes of its configuration",

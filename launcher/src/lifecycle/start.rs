@@ -5,7 +5,7 @@ use super::interrupt::Interrupts;
 use super::lock::{How, Locked};
 use super::machine::Machine;
 use super::phases::Phases;
-use super::probed::Probed;
+use super::probed::{AT_START, Probed};
 use super::ready::Awaited;
 use super::settle::Cause;
 use super::teardown::Settled;
@@ -163,7 +163,7 @@ impl Machine {
                         container: &seat_container,
                         host: &route.host,
                     };
-                    seat.wait(&self.engine).await?;
+                    seat.wait(&self.engine, AT_START).await?;
                 }
             }
         }

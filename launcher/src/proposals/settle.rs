@@ -193,7 +193,7 @@ pub async fn carry_out(
         return fail(target, item, error.to_string(), "nothing changed".to_owned());
     }
     let performed = if change.new_slots.is_empty() {
-        perform(target, &change).await?
+        perform(context, target, &change).await?
     } else {
         recreate::perform_anew(context, target, lock, &change).await?
     };
