@@ -79,9 +79,24 @@ pub async fn perform_anew(
         "making egress of {} anew; requests under way are cut",
         target.slug
     ));
+    let compose_file = target.state.compose_file();
+    let before = fs_err::read(&compose_file)?;
     if let Err(error) = make_anew(context, &machine, target, lock, &slots).await {
         progress.ended("failed");
-        return Ok(nothing(error.to_string()));
+        if fs_err::read(&compose_file)? != before {
+            write::in_place_of(&compose_file, &before)?;
+        }
+        let causes = error.causes().join(": ");
+        return Ok(Performed::Failed {
+            why: format!("egress could not be made anew: {error} {causes}")
+                .trim()
+                .to_owned(),
+            now: format!(
+                "the routes are as they were; egress may be down, and then nothing leaves the bottle (`bottle logs {} --guard {}` shows more)",
+                target.slug,
+                naming::EGRESS
+            ),
+        });
     }
     progress.done();
     let patient = Target {
@@ -174,6 +189,11 @@ fn with_slots(text: &str, slots: &[(TokenSlot, EnvName)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::fixture::{FakeEngine, Fixture};
+    use crate::environment::Environment;
+    use crate::proposals::decide::{self, Lasts};
+    use crate::proposals::settle::Carried;
+    use contract::Application;
 
     #[test]
     fn a_new_slot_is_named_in_the_compose_file_beside_the_old_ones() {
@@ -188,5 +208,98 @@ mod tests {
         assert_eq!(environment.len(), 3);
         assert!(environment.get("EGRESS_TOKEN_1").unwrap().is_null());
         assert_eq!(with_slots("services: {}\n", &slots), None);
+    }
+
+    const COMPOSE: &str = "services:\n  egress:\n    environment:\n      N: n-0011\n";
+
+    /// A bottle, an engine, and a compose that writes down the credential that it was given and then ends so.
+    fn approve(fixture: &mut Fixture, code: u8, token: Option<&str>) -> Carried {
+        let engine = FakeEngine::saying(&[(0, "")]);
+        let folder = fixture.root().to_owned();
+        let compose = folder.join("docker");
+        let script = format!(
+            "#!/bin/sh\nif [ \"$2\" = version ]; then echo v2.26.1; exit; fi\nprintf '%s' \"$EGRESS_TOKEN_0 $*\" > {0}/called\necho \"no room for $EGRESS_TOKEN_0\"\nexit {code}\n",
+            folder.display()
+        );
+        fs_err::write(&compose, script).unwrap();
+        fs_err::set_permissions(&compose, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs_err::write(fixture.target.state.compose_file(), COMPOSE).unwrap();
+        let mut environment = vec![
+            ("BOTTLE_HOME", folder.display().to_string()),
+            ("DOCKER_HOST", engine.host()),
+            ("PATH", format!("{}:/usr/bin:/bin", folder.display())),
+        ];
+        environment.extend(token.map(|token| ("GITHUB_TOKEN", token.to_owned())));
+        fixture.context.environment = Environment::of(environment);
+        let arguments = serde_json::json!({"host": "new.example", "methods": ["GET"],
+            "auth": {"scheme": "Bearer", "token_ref": "GITHUB_TOKEN"}, "justification": "x"});
+        let ask = serde_json::json!({"tool": "egress-block", "arguments": arguments});
+        let id = fixture.propose("p-00000001", ask);
+        let considered = fixture.consider(&id, Lasts::default());
+        assert_eq!(considered.change.new_slots.len(), 1);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(decide::approve(&fixture.context, &fixture.target, &considered))
+            .unwrap()
+    }
+
+    fn compose_file(fixture: &Fixture) -> String {
+        fs_err::read_to_string(fixture.target.state.compose_file()).unwrap()
+    }
+
+    #[test]
+    fn a_credential_that_is_not_set_here_changes_nothing_and_is_asked_for_by_name() {
+        for token in [None, Some("")] {
+            let mut fixture = Fixture::new();
+            let _guard = fixture.guard(contract::Guard::Egress, None);
+            let before = fixture.routes();
+            let carried = approve(&mut fixture, 0, token);
+            assert_eq!(carried.state.state, Application::Failed);
+            assert!(carried.told.contains("GITHUB_TOKEN"), "{}", carried.told);
+            assert!(!fixture.root().join("called").exists());
+            assert_eq!(
+                (fixture.routes(), compose_file(&fixture)),
+                (before, COMPOSE.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn egress_is_made_anew_with_the_value_which_lies_in_no_file() {
+        let mut fixture = Fixture::new();
+        let _guard = fixture.guard(contract::Guard::Egress, None);
+        let carried = approve(&mut fixture, 0, Some("secret-0123456789"));
+        assert_eq!(carried.state.state, Application::Applied, "{}", carried.told);
+        let called = fs_err::read_to_string(fixture.root().join("called")).unwrap();
+        assert!(called.starts_with("secret-0123456789 compose"), "{called}");
+        assert!(called.ends_with("--no-deps --force-recreate egress"), "{called}");
+        assert!(fixture.routes().contains("token_ref: GITHUB_TOKEN"));
+        assert!(compose_file(&fixture).contains("EGRESS_TOKEN_0:"));
+        for file in [
+            fixture.target.state.compose_file(),
+            fixture.target.state.bringup_log(),
+            fixture.home.audit(&fixture.target.slug),
+        ] {
+            let text = fs_err::read_to_string(&file).unwrap();
+            assert!(!text.contains("secret-0123456789"), "{}: {text}", file.display());
+        }
+    }
+
+    #[test]
+    fn when_egress_cannot_be_made_anew_its_files_are_those_of_before_and_it_is_said_that_it_may_be_down() {
+        let mut fixture = Fixture::new();
+        let _guard = fixture.guard(contract::Guard::Egress, None);
+        let before = fixture.routes();
+        let carried = approve(&mut fixture, 1, Some("secret-0123456789"));
+        assert_eq!(carried.state.state, Application::Failed);
+        assert!(carried.told.contains("egress may be down"), "{}", carried.told);
+        assert!(!carried.told.contains("secret-0123456789"), "{}", carried.told);
+        assert_eq!(
+            (fixture.routes(), compose_file(&fixture)),
+            (before, COMPOSE.to_owned())
+        );
     }
 }
