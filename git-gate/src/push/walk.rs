@@ -294,12 +294,19 @@ impl Walk<'_> {
         if olds.iter().all(Option::is_none) {
             self.met(&Met::Name { path, commit })?;
         }
-        let same_object = olds.iter().flatten().any(|(_, id)| *id == entry.id);
         let old_trees: Vec<Option<Oid>> = olds
             .iter()
             .map(|old| old.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id))
             .collect();
         if entry.mode == Mode::Tree {
+            let was_none = |old: &Option<(Mode, Oid)>| old.is_some_and(|(mode, _)| mode != Mode::Tree);
+            if let Some(commit) = commit
+                && !olds.is_empty()
+                && olds.iter().all(was_none)
+            {
+                // A folder stands where every parent had a file: the file is gone.
+                self.met(&Met::Changed { path, commit })?;
+            }
             return self.tree(commit, Some(entry.id), &old_trees, path, depth + 1);
         }
         if let Some(commit) = commit {
@@ -309,7 +316,8 @@ impl Walk<'_> {
                 self.tree(Some(commit), None, &old_trees, path, depth + 1)?;
             }
         }
-        if entry.mode == Mode::Blob && !same_object {
+        // That a parent has the same id there as a submodule or folder says nothing: a submodule may name any id.
+        if entry.mode == Mode::Blob {
             self.met(&Met::Blob {
                 id: entry.id,
                 path,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use contract::DenialReason;
 use contract::gate::GateFingerprint;
-use git2::{Odb, Oid, Repository, TreeWalkMode, TreeWalkResult};
+use git2::{ObjectType, Odb, Oid, Repository, TreeWalkMode, TreeWalkResult};
 
 use super::{Case, keep};
 use crate::push::findings::{Finding, Place, Weight, shown};
@@ -89,7 +89,7 @@ impl<'a> Looker<'a> {
         }
         let unread = |error: git2::Error| Unread::Object(id, error.message().to_owned());
         let (size, kind) = self.odb.read_header(id).map_err(unread)?;
-        if kind != git2::ObjectType::Blob {
+        if kind != ObjectType::Blob {
             return Err(Unread::Object(
                 id,
                 format!("it is a {kind} where a file should be"),
@@ -248,7 +248,7 @@ impl<'a> Looker<'a> {
     }
 
     fn blobs_of(&self, commits: &[Oid]) -> HashSet<Oid> {
-        let mut blobs = HashSet::new();
+        let (mut blobs, mut compared) = (HashSet::new(), 0);
         for commit in commits {
             let Ok(tree) = self
                 .repository
@@ -259,8 +259,12 @@ impl<'a> Looker<'a> {
             };
             // An unreadable tree spares nothing.
             let _ = tree.walk(TreeWalkMode::PreOrder, |_, entry| {
-                blobs.insert(entry.id());
-                if blobs.len() < COMPARED {
+                // A submodule may name any id, without its content being there.
+                if entry.kind() == Some(ObjectType::Blob) {
+                    blobs.insert(entry.id());
+                }
+                compared += 1;
+                if compared < COMPARED {
                     TreeWalkResult::Ok
                 } else {
                     TreeWalkResult::Abort
@@ -275,7 +279,7 @@ impl<'a> Looker<'a> {
             let path = std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(
                 path,
             ));
-            commit.tree()?.get_path(path).map(|entry| entry.id())
+            commit.tree()?.get_path(path)
         });
         let class = if path.ends_with(b".gitmodules") {
             PathClass::Modules
@@ -284,6 +288,8 @@ impl<'a> Looker<'a> {
         };
         let cap = self.case.remote.settings.policy.caps.file_bytes;
         blob.ok()
+            .filter(|entry| entry.kind() == Some(ObjectType::Blob))
+            .map(|entry| entry.id())
             .filter(|id| {
                 self.odb
                     .read_header(*id)
