@@ -28,7 +28,10 @@ static CLASSES: ByteTable<u8> = {
         if byte.is_ascii_hexdigit() {
             class |= HEX | HEX_PAIRS;
         }
-        if matches!(byte, b'-' | b':' | b' ' | b',' | b'.' | b'x' | b'X') {
+        if matches!(
+            byte,
+            b'-' | b':' | b' ' | b'\t' | b'\r' | b'\n' | b',' | b'.' | b'x' | b'X'
+        ) {
             class |= HEX_PAIRS;
         }
         if byte.is_ascii_digit() || matches!(byte, b' ' | b'-') {

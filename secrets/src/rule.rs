@@ -140,7 +140,9 @@ pub struct Rule {
     /// what was written in hexadecimal.
     #[serde(default)]
     pub at_hidden_runs: bool,
-    /// Whether the keyword may stand inside a word.
+    /// Whether the keyword may stand inside a word: a letter before it costs whoever wants to hide it nothing.
+    /// For keywords that nothing but tokens has. There a match must be of the strict pattern, with the right
+    /// checksum if there is one, and read unlike words.
     #[serde(default)]
     pub inside_words: bool,
     /// templates of texts that must be found

@@ -217,6 +217,44 @@ fn a_gzip_head_longer_than_any_name_hides_nothing() {
 }
 
 #[test]
+fn bytes_in_the_forms_that_dump_tools_write_are_read() {
+    let secret = fill("glpat-{b64url:20}", &mut Random(37));
+    let text =
+        format!("the first line of a file, of some length\n{secret}\nand what follows it in the file\n");
+    let lines = |text: &str, length: usize, between: &str| {
+        let lines: Vec<_> = text
+            .as_bytes()
+            .chunks(length)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        lines.join(between)
+    };
+    let hex = hex::encode(&text);
+    let base64 = STANDARD.encode(&text);
+    for form in [
+        lines(&hex, 60, "\n"),
+        lines(&hex, 64, "\r\n"),
+        lines(&hex, 4, " "),
+        lines(&lines(&hex, 2, " "), 48, "\n"),
+        lines(&hex, 8, ", 0x"),
+        lines(&base64, 64, "\n    "),
+        lines(&base64, 76, "\r\n\t"),
+        lines(&base64, 60, "\\n  "),
+    ] {
+        let form = format!("data:\n    {form}\nend");
+        for size in [1, 7, form.len()] {
+            let mut stream = SCANNER.stream(&Options::new(Setting::Traffic));
+            let mut findings = Vec::new();
+            for chunk in form.as_bytes().chunks(size) {
+                stream.push(chunk, &mut findings).unwrap();
+            }
+            stream.finish(&mut findings).unwrap();
+            assert!(findings.iter().any(secrets::Finding::blocks), "{size}: {form}");
+        }
+    }
+}
+
+#[test]
 fn broken_encodings_do_not_hide_what_is_beside_them() {
     let secret = fill("ghp_{github}", &mut Random(11));
     for broken in [

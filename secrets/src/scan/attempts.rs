@@ -236,7 +236,7 @@ impl Attempts {
 
 /// Whether a word may start at `at`: the byte before is no part of one, or is the end of an escape, whose last
 /// letter only looks like one (`\nghp_…`, `%3Dghp_…`, `\u003dghp_…`).
-fn starts_word(text: &[u8], at: usize) -> bool {
+pub(super) fn starts_word(text: &[u8], at: usize) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if !text.get(at).is_some_and(|&byte| is_word(byte)) {
         return true;

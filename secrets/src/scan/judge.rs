@@ -4,6 +4,7 @@
 //! format decides; else the value must not read like a mask, an example or words, and what is not quite of the
 //! form must stand behind a credential's name.
 
+use super::attempts::starts_word;
 use super::likeness::{self, Likeness};
 use super::text::Text;
 use super::{Session, context::Compiled, name};
@@ -115,11 +116,12 @@ fn form(
     loose: bool,
 ) -> Option<Confidence> {
     let sure = compiled.rule.confidence.of(setting);
+    let glued = !starts_word(text.bytes, range.start);
     if let Some(checksum) = compiled.rule.checksum {
         if checksum.holds(value) {
             return Some(sure);
         }
-        if checksum.refutes() {
+        if glued || checksum.refutes() {
             return None;
         }
     }
@@ -141,6 +143,9 @@ fn form(
     let likeness = if dull { Likeness::Mask } else { likeness::of(body) };
     // Behind a vendor's name stand settings too, and these are words.
     if value.len() < range.len() && likeness::is_wordy(value) {
+        return None;
+    }
+    if glued && (loose || likeness != Likeness::Real || likeness::is_wordy(body)) {
         return None;
     }
     if loose && !name::before(text.bytes, range.start).is_some_and(name::is_credential) {

@@ -15,7 +15,7 @@ pub(crate) enum Radix {
     Base32,
     /// four bits a character
     Hex,
-    /// four bits a character, in pairs with something between them
+    /// four bits a character, in pairs with something between them, or between several
     HexPairs,
 }
 
@@ -61,6 +61,8 @@ static HEX_PAIRS: ByteTable<u8> = table(&[
     (b'-', b'-', BETWEEN),
     (b':', b':', BETWEEN),
     (b' ', b' ', BETWEEN),
+    (b'\t', b'\n', BETWEEN),
+    (b'\r', b'\r', BETWEEN),
     (b',', b',', BETWEEN),
     (b'.', b'.', BETWEEN),
     (b'x', b'x', MARK),
@@ -181,7 +183,7 @@ impl Digits {
         }
     }
 
-    /// `count` is the number of digits since the last separator.
+    /// `count` is the number of digits of the pair.
     fn pairs(&mut self, text: &[u8], out: &mut Vec<u8>) {
         for &byte in text {
             match (HEX_PAIRS.get(byte), self.count) {
@@ -196,7 +198,8 @@ impl Digits {
                     self.count = 2;
                     out.push((self.bits << 4) as u8 | digit);
                 }
-                // A third digit: the bytes are not written in pairs.
+                // Groups of several bytes, or whole lines of them.
+                (digit @ 0..16, _) => (self.bits, self.count) = (u32::from(digit), 1),
                 (_, count) => {
                     out.push(BROKEN);
                     self.count = count.max(2);

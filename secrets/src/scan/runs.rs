@@ -17,6 +17,8 @@ use crate::finding::{DecodePath, Decoding};
 const SHORT: usize = 4096;
 /// A line of this length or more may be a text's that goes on in the next line: encoders wrap at 64 or 76.
 const LINE: u64 = 60;
+/// The deepest indent of such a line.
+const INDENT: usize = 32;
 /// How many characters a run's base64 texts can be apart modulo the group of four.
 const GROUPS: u64 = 4;
 
@@ -209,14 +211,19 @@ impl Runs {
             return Break::End;
         }
         let rest = text.from(end);
-        let breaks: [&[u8]; 5] = [b"\r\n", b"\n", b"\\r\\n", b"\\n", b"\n "];
-        for line_end in breaks {
+        let line_ends: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
+        for line_end in line_ends {
             match rest.split_at_checked(line_end.len()) {
-                Some((head, tail)) if head == line_end => match tail.first() {
-                    Some(&byte) if self.radix.has(byte) => return Break::Line(line_end.len()),
-                    None if !text.over => return Break::Open,
-                    _ => {}
-                },
+                Some((head, tail)) if head == line_end => {
+                    // YAML and mail indent such lines.
+                    let blank = |byte: &&u8| matches!(**byte, b' ' | b'\t');
+                    let indent = tail.iter().take(INDENT).take_while(blank).count();
+                    match tail.get(indent) {
+                        Some(&byte) if self.radix.has(byte) => return Break::Line(line_end.len() + indent),
+                        None if !text.over => return Break::Open,
+                        _ => {}
+                    }
+                }
                 None if !text.over && line_end.starts_with(rest) => return Break::Open,
                 _ => {}
             }
