@@ -263,6 +263,25 @@ proptest! {
 }
 
 #[test]
+fn a_secret_is_found_wherever_a_stream_is_cut_in_two() {
+    for (seed, how) in (0..16).flat_map(|seed| [(seed, 11), (seed, (seed % 11) as usize)]) {
+        let text = [b"value: \"", &encoded(&secret(seed), how)[..], b"\", and more"].concat();
+        let whole: Vec<Finding> = stream([&text[..]])
+            .into_iter()
+            .map(|(finding, _)| finding)
+            .collect();
+        for at in 0..=text.len() {
+            let (head, tail) = text.split_at(at);
+            let cut: Vec<Finding> = stream([head, tail])
+                .into_iter()
+                .map(|(finding, _)| finding)
+                .collect();
+            assert_eq!(told(&whole), told(&cut), "{seed} {how} {at}");
+        }
+    }
+}
+
+#[test]
 fn an_ordinary_event_leaves_at_once() {
     let mut stream = SCANNER.stream(&options());
     let mut findings = Vec::new();
