@@ -32,7 +32,9 @@ pub fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refused> {
             codings.push(Coding::from_token(token).ok_or(Refused::ContentEncoding)?);
         }
     }
-    if codings.len() > DEPTH {
+    // Of zstd in zstd nobody could say which bytes hold what was not told yet.
+    let blocks = codings.iter().filter(|coding| **coding == Coding::Zstd).count();
+    if codings.len() > DEPTH || blocks > 1 {
         return Err(Refused::ContentEncoding);
     }
     codings.reverse();
@@ -187,7 +189,13 @@ mod tests {
             [Coding::Gzip, Coding::Brotli]
         );
         assert_eq!(codings(&headers("identity")).unwrap(), []);
-        for bad in ["compress", "gzip, unknown", "gzip,gzip,gzip,gzip", "\u{e9}"] {
+        for bad in [
+            "compress",
+            "gzip, unknown",
+            "gzip,gzip,gzip,gzip",
+            "zstd, zstd",
+            "\u{e9}",
+        ] {
             let value = http::HeaderValue::from_bytes(bad.as_bytes()).unwrap();
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_ENCODING, value);

@@ -30,6 +30,8 @@ pub struct Messages {
     /// The end of what was sent before, as it stood and the text values of its JSON.
     before: Vec<u8>,
     values_before: Vec<u8>,
+    /// The end of what was sent in pings, pongs and closes, which is a stream of its own.
+    controls_before: Vec<u8>,
 }
 
 // === impl Messages ===
@@ -45,12 +47,14 @@ impl Messages {
             long: None,
             before: Vec::new(),
             values_before: Vec::new(),
+            controls_before: Vec::new(),
         }
     }
 
     fn take(&mut self, data: Bytes, released: &mut Released) -> Result<(), Refused> {
         if let Some((text, window)) = &mut self.long {
             let hold = text.push(&data)?;
+            remember(&mut self.before, &data);
             window.release(data, hold, |piece| released.push(piece));
             return Ok(());
         }
@@ -61,15 +65,17 @@ impl Messages {
         }
         let mut text = self.examiner.text(Place::Message);
         let mut window = HoldBack::new();
-        // What came before may have begun what this message ends.
-        text.push(&self.before)?;
         let held = self.held.take().map(HeldBody::into_bytes).unwrap_or_default();
+        // What came before may have begun what this message ends. The message is read by itself all the same: behind another
+        // word a token does not look like one.
+        let beginning = held.get(..REMEMBERED).unwrap_or(&held);
+        head::put_together(&self.examiner, &Place::Messages, &[&self.before, beginning])?;
+        self.values_before.clear();
         for piece in [held, data] {
             let hold = text.push(&piece)?;
+            remember(&mut self.before, &piece);
             window.release(piece, hold, |piece| released.push(piece));
         }
-        self.before.clear();
-        self.values_before.clear();
         self.long = Some((text, window));
         Ok(())
     }
@@ -105,7 +111,8 @@ impl Messages {
 
 /// Keeps the end of what was sent.
 fn remember(before: &mut Vec<u8>, message: &[u8]) {
-    before.extend_from_slice(message);
+    let end = message.len().saturating_sub(REMEMBERED);
+    before.extend_from_slice(message.get(end..).unwrap_or_default());
     let too_much = before.len().saturating_sub(REMEMBERED);
     before.drain(..too_much);
 }
@@ -126,7 +133,12 @@ impl MessageInspector for Messages {
     }
 
     fn control(&mut self, payload: &[u8]) -> Result<(), Cut> {
-        let looked_at = self.examiner.whole(&Place::Message, payload);
+        let pieces = [self.controls_before.as_slice(), payload];
+        let looked_at = self
+            .examiner
+            .whole(&Place::Message, payload)
+            .and_then(|()| head::put_together(&self.examiner, &Place::Messages, &pieces));
+        remember(&mut self.controls_before, payload);
         looked_at.map_err(|refused| self.verdicts.cut(&refused))
     }
 
@@ -135,5 +147,72 @@ impl MessageInspector for Messages {
         self.held = None;
         self.long = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::tests::{examiner, secret};
+
+    fn messages() -> Messages {
+        let examiner = examiner();
+        let verdicts = Verdicts::new(&examiner, true);
+        Messages::new(examiner, verdicts, &Budget::new(1 << 20))
+    }
+
+    /// Sends one message in pieces; whether it may go on.
+    fn send(messages: &mut Messages, message: &str) -> bool {
+        let mut released = Released::default();
+        let mut pieces = message.as_bytes().chunks(10_000);
+        let pushed = pieces.all(|piece| {
+            let pushed = messages.push(Bytes::copy_from_slice(piece), &mut released);
+            pushed.is_ok()
+        });
+        pushed && messages.message_end(&mut released).is_ok()
+    }
+
+    fn long() -> String {
+        "Some ordinary words, and more of them.\n".repeat(2000)
+    }
+
+    #[test]
+    fn a_secret_in_two_messages_is_found_however_long_they_are() {
+        let secret = secret();
+        let (first, second) = secret.split_at(9);
+        let (ends, begins) = (format!("{}{first}", long()), format!("{second}\n{}", long()));
+        for (one, other) in [
+            (first, second),
+            (&ends, second),
+            (first, &begins),
+            (&ends, &begins),
+        ] {
+            let mut messages = messages();
+            assert!(send(&mut messages, one));
+            assert!(!send(&mut messages, other));
+        }
+    }
+
+    #[test]
+    fn a_message_is_read_by_itself_whatever_came_before() {
+        let secret = secret();
+        for message in [secret.clone(), format!("{secret}\n{}", long())] {
+            for before in ["abc", "x_", "\\", "%"] {
+                let mut messages = messages();
+                assert!(send(&mut messages, before));
+                assert!(!send(&mut messages, &message), "{before}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_in_two_pings_is_found() {
+        let secret = secret();
+        let (first, second) = secret.as_bytes().split_at(9);
+        let mut messages = messages();
+        assert!(messages.control(first).is_ok());
+        assert!(messages.control(second).is_err());
+        assert!(messages.control(b"correct horse").is_ok());
+        assert!(messages.control(b" battery").is_err());
     }
 }

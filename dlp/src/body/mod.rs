@@ -185,6 +185,8 @@ impl RequestBody {
             self.examiner.encoded(&Place::Body, body)?;
             return pieces::put_together(&self.examiner, &self.kind.form, body);
         }
+        // As it is sent, too: see the stream.
+        self.examiner.whole(&Place::Body, body)?;
         let mut decoder = encoding::Decoder::new(self.kind.codings.clone());
         decoder.push(body, &mut |bytes| {
             if decoded.len() + bytes.len() <= DECODED_WHOLE {
@@ -218,4 +220,4 @@ impl Inspector for RequestBody {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

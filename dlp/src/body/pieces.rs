@@ -17,10 +17,18 @@ pub(super) fn put_together(examiner: &Examiner, form: &Form, body: &[u8]) -> Res
         Form::Json | Form::JsonLines => json(body, &mut texts),
         Form::Urlencoded => urlencoded(body, &mut texts),
         Form::Multipart(boundary) => multipart(body, boundary, &mut texts),
-        Form::Other if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => json(body, &mut texts),
+        Form::Other if looks_like_json(body) => json(body, &mut texts),
         Form::Other => return Ok(()),
     }
     together(examiner, &Place::BodyPieces, &texts)
+}
+
+/// What some programs put in front of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn looks_like_json(body: &[u8]) -> bool {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// The text values of a JSON document, in order; nothing when it is none.
@@ -40,6 +48,8 @@ pub(crate) fn together(examiner: &Examiner, place: &Place, texts: &Texts) -> Res
 pub(crate) struct Texts(Vec<Vec<u8>>);
 
 fn json(body: &[u8], texts: &mut Texts) {
+    // Some readers skip it (RFC 8259 section 8.1).
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut documents = serde_json::Deserializer::from_slice(body);
     // One document, or one per line. A broken one ends the search, not the request: it was looked at as it stands.
     while documents.deserialize_any(Collect(texts)).is_ok() {}

@@ -9,11 +9,11 @@ use std::sync::{Arc, LazyLock};
 use crate::policy::CompiledPolicy;
 
 /// An AWS key id, put together so that this file holds none.
-fn secret() -> String {
+pub(crate) fn secret() -> String {
     format!("AKIA{}", "QYLPMN5HFIQR7XYA")
 }
 
-fn examiner() -> Examiner {
+pub(crate) fn examiner() -> Examiner {
     // Made once: in a test's build the scanner takes a while to be put together.
     static POLICY: LazyLock<Arc<CompiledPolicy>> = LazyLock::new(|| Arc::new(policy()));
     Examiner::new(POLICY.clone(), "a.example")
@@ -145,6 +145,89 @@ fn a_compressed_body_is_looked_at_as_what_it_decodes_to() {
         assert!(matches!(result, Err(Refused::Found(_))), "{result:?}");
         let (left, result) = through(kind("text/plain", "gzip"), exact(&clean), &clean, 100);
         assert_eq!((left, result), (clean, Ok(())));
+    }
+}
+
+/// A frame of zstd, of blocks with type and content (RFC 8878 section 3.1.1).
+fn zstd(blocks: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+    for (at, (kind, content)) in blocks.iter().enumerate() {
+        let last = u32::from(at + 1 == blocks.len());
+        let head = last | kind << 1 | u32::try_from(content.len()).unwrap() << 3;
+        frame.extend_from_slice(&head.to_le_bytes()[..3]);
+        frame.extend_from_slice(content);
+    }
+    frame
+}
+
+/// A raw block.
+fn plain(text: &[u8]) -> (u32, Vec<u8>) {
+    (0, text.to_vec())
+}
+
+/// A compressed block, of which nothing can be told before its end though its literals stand there as they are.
+fn of_literals(text: &[u8]) -> (u32, Vec<u8>) {
+    let head = 3 << 2 | u32::try_from(text.len()).unwrap() << 4;
+    (2, [&head.to_le_bytes()[..3], text, &[0]].concat())
+}
+
+#[test]
+fn what_a_decoder_skips_is_looked_at_too() {
+    let secret = secret();
+    let commented = |text: &[u8]| {
+        let mut encoder = flate2::GzBuilder::new()
+            .comment(secret.as_bytes())
+            .write(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let skipped = |text: &[u8]| {
+        let length = u32::try_from(secret.len()).unwrap().to_le_bytes();
+        let frame = [&[0x50, 0x2a, 0x4d, 0x18], &length[..], secret.as_bytes()].concat();
+        [frame, zstd(&[plain(text)])].concat()
+    };
+    for text in [b"short".to_vec(), long_text()] {
+        for (encoding, body) in [("gzip", commented(&text)), ("zstd", skipped(&text))] {
+            for length in [exact(&body), BodyLength::Unknown, BodyLength::Exact(1 << 20)] {
+                let (left, result) = through(kind("text/plain", encoding), length, &body, 1000);
+                assert!(matches!(result, Err(Refused::Found(_))), "{encoding}: {result:?}");
+                let left = String::from_utf8_lossy(&left);
+                assert!(!left.contains(&secret), "{encoding}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_was_not_told_yet_does_not_leave() {
+    let secret = format!(" {} ", hex::encode(secret()));
+    let text = long_text();
+    let before = &text[..66_000];
+    let block = |end: &str| of_literals(&[&text[..60_000], end.as_bytes()].concat());
+    let body = zstd(&[plain(before), block(&secret), plain(&text)]);
+    let clean = zstd(&[plain(before), block(""), plain(&text)]);
+    for step in [1000, 20_000, 70_000] {
+        let (left, result) = through(kind("text/plain", "zstd"), BodyLength::Unknown, &body, step);
+        assert!(matches!(result, Err(Refused::Found(_))), "{result:?}");
+        // Of the block nothing, though its end alone tells.
+        assert!(left.len() < before.len() + 9, "{step}: {}", left.len());
+        let (left, result) = through(kind("text/plain", "zstd"), BodyLength::Unknown, &clean, step);
+        assert_eq!((left == clean, result), (true, Ok(())), "{step}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_hides_no_values() {
+    let secret = secret();
+    let body = format!(
+        "\u{feff}{{\"a\":\"{}\",\"b\":\"{}\"}}",
+        &secret[..9],
+        &secret[9..]
+    );
+    for content_type in ["application/json", "text/plain"] {
+        let length = exact(body.as_bytes());
+        let (_, result) = through(kind(content_type, ""), length, body.as_bytes(), 7);
+        assert!(matches!(result, Err(Refused::Found(_))), "{result:?}");
     }
 }
 
