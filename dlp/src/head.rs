@@ -1,9 +1,9 @@
-//! The parts of a request's head: the host's name, the URL, the header values.
+//! The parts of a request's head: the host's name, the method, the URL, the header values.
 //!
 //! Each is looked at as it stands; the pieces of a URL and the values of headers are looked at once more put together, since a
 //! secret in two pieces is found in neither. What egress injects is known by its digest and left out.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use secrets::hostname;
 
 use crate::examiner::Examiner;
@@ -12,13 +12,13 @@ use crate::refused::{Place, Refused};
 /// So many characters of a name that look like data are too many.
 const SUSPICIOUS_DATA: usize = 26;
 
-/// Judges the name of a host: does it carry data?
+/// Judges the name of a host: does it carry data? A list or an exemption may allow that, and never a secret in it.
 pub fn host(examiner: &Examiner) -> Result<(), Refused> {
-    let host = examiner.host();
-    if examiner.policy().is_named_well(host) || !examiner.policy().judges_name(host) {
+    let (host, policy) = (examiner.host(), examiner.policy());
+    if policy.is_named_well(host) {
         return Ok(());
     }
-    if carries_data(host) && examiner.policy().blocks() {
+    if policy.blocks() && policy.judges_name(host) && carries_data(host) {
         return Err(Refused::HostName);
     }
     examiner.whole(&Place::Host, host.as_bytes())?;
@@ -34,6 +34,23 @@ pub fn host(examiner: &Examiner) -> Result<(), Refused> {
 pub fn carries_data(host: &str) -> bool {
     let score = hostname::score(host);
     score.is_suspicious() || score.data >= SUSPICIOUS_DATA
+}
+
+/// Looks at a method that HTTP does not define: any token may be one, and an upstream reads it as it was sent.
+pub fn method(examiner: &Examiner, method: &Method) -> Result<(), Refused> {
+    const DEFINED: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::PATCH,
+    ];
+    if DEFINED.contains(method) {
+        return Ok(());
+    }
+    examiner.whole(&Place::Method, method.as_str().as_bytes())
 }
 
 /// Looks at path and query.

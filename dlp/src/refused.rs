@@ -23,6 +23,8 @@ pub const PROMPT_INJECTION: &str = "prompt-injection";
 pub enum Place {
     /// The host's name.
     Host,
+    /// The method, where it is none of HTTP's own.
+    Method,
     /// Path or query.
     Url,
     /// Pieces of the URL, put together.
@@ -102,6 +104,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("the host's name"),
+            Self::Method => f.write_str("the method"),
             Self::Url => f.write_str("the URL"),
             Self::UrlPieces => f.write_str("the URL, its pieces put together"),
             Self::Header(name) => write!(f, "the header `{name}`"),

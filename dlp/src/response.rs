@@ -18,6 +18,8 @@ use crate::refused::{ENVIRONMENT_SECRET, Found, Place, Refused};
 const HELD_WHOLE: u64 = 64 * 1024;
 /// So much of what came before is looked at together with the next piece.
 const OVERLAP: usize = 2048;
+/// Decoded text is judged from so many bytes on, however little was sent for it.
+const JUDGED_AT: usize = 256 * 1024;
 
 /// One body that is looked at.
 pub struct Looked {
@@ -161,6 +163,9 @@ impl ResponseBody {
 
     fn add(&mut self, text: &[u8]) -> Result<usize, Refused> {
         self.text.extend_from_slice(text);
+        if self.text.len() >= JUDGED_AT {
+            self.judge(false)?;
+        }
         let Some(known) = &mut self.known else {
             return Ok(0);
         };

@@ -134,6 +134,7 @@ fn names_inside(name: &str) -> bool {
 fn judge_head(examiner: &Examiner, head: &RequestHead, headers: &HeaderMap) -> Result<Kind, Refused> {
     judge_authority(examiner, &head.authority, head.way_in != WayIn::AbsoluteForm)?;
     head::host(examiner)?;
+    head::method(examiner, &head.method)?;
     head::url(examiner, head.target.as_str().as_bytes())?;
     if examiner.policy().seat().scan_headers {
         head::headers(examiner, headers)?;

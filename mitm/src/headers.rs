@@ -15,7 +15,7 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 
 /// Fields that must not be in a trailer section: framing, routing, credentials and what controls how the
 /// message itself is read (RFC 9110 §6.5.1).
-const NEVER_IN_TRAILERS: [HeaderName; 22] = [
+const NEVER_IN_TRAILERS: [HeaderName; 23] = [
     header::CONNECTION,
     header::TE,
     header::TRANSFER_ENCODING,
@@ -38,6 +38,8 @@ const NEVER_IN_TRAILERS: [HeaderName; 22] = [
     header::ALT_SVC,
     header::LOCATION,
     HeaderName::from_static("keep-alive"),
+    // A guard says that it refused in the head of its answer, and nobody says so behind it.
+    HeaderName::from_static("x-bottle-denied-by"),
 ];
 
 /// What the removed fields of a request asked for.
@@ -276,7 +278,12 @@ mod tests {
 
     #[test]
     fn trailers_keep_no_field_that_steers_or_authenticates() {
-        let mut trailers = map(&[("authorization", "x"), ("host", "evil"), ("grpc-status", "0")]);
+        let mut trailers = map(&[
+            ("authorization", "x"),
+            ("host", "evil"),
+            ("x-bottle-denied-by", "pipelock"),
+            ("grpc-status", "0"),
+        ]);
         strip_trailers(&mut trailers);
         assert_eq!(trailers, map(&[("grpc-status", "0")]));
     }

@@ -52,6 +52,24 @@ fn with_seat(
 }
 
 #[test]
+fn a_secret_that_stands_as_the_method_is_refused_and_not_logged() {
+    let name = "a_secret_that_stands_as_the_method_is_refused_and_not_logged";
+    with_seat(
+        name,
+        |_| {},
+        |seat, upstream| {
+            let answer = send(seat, HOST, &secret(), "/", &[], b"");
+            assert_eq!(answer.denial().reason, DenialReason::SecretFound);
+            let said = format!("{answer:?}{}", serde_json::to_string(&seat.event()).unwrap());
+            assert!(!said.contains(&secret()), "{said}");
+            let answer = send(seat, HOST, "PROPFIND", "/", &[], b"");
+            assert_eq!(answer.status, 200);
+            assert_eq!(upstream.seen().len(), 1);
+        },
+    );
+}
+
+#[test]
 fn a_secret_anywhere_in_a_request_is_refused_by_rule_and_place_and_never_told() {
     let name = "a_secret_anywhere_in_a_request_is_refused_by_rule_and_place_and_never_told";
     with_seat(
