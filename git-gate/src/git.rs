@@ -8,9 +8,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use contract::EnvName;
 use contract::gate::{GateRemote, Identity};
-use tokio::process::Command;
+use contract::{EnvName, Sha256Hex};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
 
 use crate::hook::{PRE_RECEIVE, PROC_RECEIVE};
 use crate::ssh;
@@ -24,7 +26,8 @@ pub const SOCKET_VARIABLE: &str = "GIT_GATE_SOCKET";
 const ALLOC_LIMIT: &str = "256m";
 
 /// Each with its reason: nothing is kept that the upstream does not have, so nothing needs to survive a power cut (fsync);
-/// large files are hashed as a stream (bigFileThreshold).
+/// large files are hashed as a stream (bigFileThreshold). A client may send a signed push although none is offered, and git
+/// would run a program on it (gpg).
 const CONFIGURATION: &str = "\
 [core]
 \tfsync = none
@@ -69,6 +72,12 @@ const CONFIGURATION: &str = "\
 \twindowMemory = 64m
 [credential]
 \thelper =
+[gpg]
+\tprogram = gate-checks-no-signature
+[gpg \"x509\"]
+\tprogram = gate-checks-no-signature
+[gpg \"ssh\"]
+\tprogram = gate-checks-no-signature
 ";
 
 /// Runs git.
@@ -77,6 +86,11 @@ pub struct Git {
     scratch: tempfile::TempDir,
     path: std::ffi::OsString,
 }
+
+/// git and what it started; asked to end when this is dropped before [`Group::over`]. A kept connection of ssh is none of
+/// them: it has a session of its own.
+#[derive(Debug)]
+pub struct Group(Option<Pid>);
 
 // === impl Git ===
 
@@ -158,7 +172,7 @@ impl Git {
             destination: format!("{}@{}", remote.upstream.user(), remote.upstream.host()),
             port: remote.upstream.port(),
             known_hosts,
-            control: self.control(name),
+            control: self.control(remote),
             identity: match &remote.identity {
                 Identity::File(path) => Some(path.clone()),
                 Identity::Agent(_) => None,
@@ -188,23 +202,63 @@ impl Git {
         Ok(path)
     }
 
-    /// Where ssh keeps a connection for the next command: saves its whole handshake. A socket's path has at most 107 bytes, and
-    /// ssh appends 17 while it makes one.
-    fn control(&self, repository: &OsStr) -> Option<PathBuf> {
-        let mut short = String::new();
-        for byte in repository.as_encoded_bytes().iter().rev().take(12) {
-            if byte.is_ascii_alphanumeric() {
-                short.push(char::from(*byte));
-            }
-        }
-        let path = self.scratch.path().join("c").join(short);
+    /// Where ssh keeps a connection for the next command: saves its whole handshake. Another host key, user or identity in the
+    /// table is another connection: the kept one was checked against what is no longer said. A socket's path has at most 107
+    /// bytes, and ssh appends 17 while it makes one.
+    fn control(&self, remote: &GateRemote) -> Option<PathBuf> {
+        let said = serde_json::to_vec(&(&remote.upstream, &remote.identity, &remote.known_hosts)).ok()?;
+        let hash = Sha256Hex::of(&said);
+        let path = self.scratch.path().join("c").join(hash.as_str().get(..16)?);
         (path.as_os_str().len() < 88).then_some(path)
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    /// Of a child that [`Git::command`] made.
+    pub fn of(child: &Child) -> Self {
+        Self(
+            child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .map(Pid::from_raw),
+        )
+    }
+
+    /// git has ended by itself.
+    pub fn over(&mut self) {
+        self.0 = None;
+    }
+
+    /// Asks git to end: it takes its quarantine and its locks with it, which it cannot when it is killed.
+    pub fn end(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Ends git.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // Gone already is as good.
+            let _ = killpg(group, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contract::gate::GatePolicy;
 
     #[tokio::test]
     async fn git_reads_our_configuration_and_nobody_else_s() {
@@ -219,8 +273,30 @@ mod tests {
         let listed = String::from_utf8(output.stdout).unwrap();
         assert!(listed.contains("receive.fsckobjects=true"), "{listed}");
         assert!(
+            listed.contains("gpg.ssh.program=gate-checks-no-signature"),
+            "{listed}"
+        );
+        assert!(
             listed.lines().all(|line| line.starts_with("global\t")),
             "{listed}"
         );
+    }
+
+    #[test]
+    fn a_kept_connection_is_not_used_once_the_table_says_another_host_key_or_identity() {
+        let git = Git::new(Path::new("/bin/true")).unwrap();
+        let remote = GateRemote {
+            upstream: "ssh://git@h.example/a.git".parse().unwrap(),
+            identity: Identity::File("/id".into()),
+            known_hosts: "h.example ssh-ed25519 AAAA".to_owned(),
+            policy: GatePolicy::default(),
+        };
+        let mut others = [remote.clone(), remote.clone(), remote.clone()];
+        others[0].known_hosts.push('B');
+        others[1].identity = Identity::File("/other".into());
+        others[2].upstream = "ssh://me@h.example/a.git".parse().unwrap();
+        let kept = git.control(&remote);
+        assert!(kept.is_some() && kept == git.control(&remote));
+        assert!(others.iter().all(|other| git.control(other) != kept));
     }
 }

@@ -52,14 +52,19 @@ impl Repository {
     /// Opens the mirror of `route` in `root`, or makes an empty one. A push that was never settled is thrown away with all else.
     pub fn open(root: &Path, route: &str) -> io::Result<Self> {
         let directory = root.join(directory_name(route));
+        // A gate that ended while it threw a mirror away.
+        let gone = thrown_away(&directory);
+        if gone.exists() {
+            fs_err::remove_dir_all(gone)?;
+        }
         if directory.join(UNSETTLED).exists() {
             tracing::warn!("the gate ended in the middle of a push to {route}: its mirror is made anew");
-            fs_err::remove_dir_all(&directory)?;
+            throw_away(&directory)?;
         }
         let usable = || git2::Repository::open_bare(&directory).is_ok();
         if directory.exists() && !usable() {
             tracing::warn!("the mirror of {route} cannot be read: it is made anew");
-            fs_err::remove_dir_all(&directory)?;
+            throw_away(&directory)?;
         }
         if !directory.exists() {
             fs_err::create_dir_all(root)?;
@@ -131,8 +136,21 @@ fn directory_name(route: &str) -> String {
     format!("{shown}-{hash}.git")
 }
 
-/// Removes quarantines and half packs that a killed gate left.
+/// Out of the way at once, then removed: half a mirror, without its mark, would be taken for a whole one.
+fn throw_away(directory: &Path) -> io::Result<()> {
+    let gone = thrown_away(directory);
+    fs_err::rename(directory, &gone)?;
+    fs_err::remove_dir_all(gone)
+}
+
+fn thrown_away(directory: &Path) -> PathBuf {
+    directory.with_extension("gone")
+}
+
+/// Removes quarantines, half packs and locks that a killed gate left.
 fn sweep(directory: &Path) -> io::Result<()> {
+    unlock(directory, false)?;
+    unlock(&directory.join("refs"), true)?;
     for folder in ["objects", "objects/pack"] {
         let folder = directory.join(folder);
         if !folder.exists() {
@@ -148,6 +166,24 @@ fn sweep(directory: &Path) -> io::Result<()> {
             } else {
                 fs_err::remove_file(entry.path())?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// No ref ends in `.lock` (git-check-ref-format).
+fn unlock(folder: &Path, deep: bool) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            if deep {
+                unlock(&entry.path(), true)?;
+            }
+        } else if entry.file_name().as_encoded_bytes().ends_with(b".lock") {
+            fs_err::remove_file(entry.path())?;
         }
     }
     Ok(())
@@ -175,14 +211,25 @@ mod tests {
         fs_err::create_dir_all(objects.join("tmp_objdir-incoming-x/pack")).unwrap();
         fs_err::create_dir_all(objects.join("pack")).unwrap();
         fs_err::write(objects.join("pack/tmp_pack_x"), "half").unwrap();
+        let locks = ["packed-refs.lock", "refs/heads/main.lock"].map(|name| first.directory().join(name));
+        for lock in &locks {
+            fs_err::create_dir_all(lock.parent().unwrap()).unwrap();
+            fs_err::write(lock, "").unwrap();
+        }
         drop(first);
         let second = Repository::open(root.path(), ROUTE).unwrap();
         assert!(!objects.join("tmp_objdir-incoming-x").exists() && !objects.join("pack/tmp_pack_x").exists());
+
+        assert!(locks.iter().all(|lock| !lock.exists()));
 
         fs_err::write(second.directory().join("mine"), "").unwrap();
         second.mark_unsettled().unwrap();
         let third = Repository::open(root.path(), ROUTE).unwrap();
         assert!(!third.directory().join("mine").exists(), "made anew");
+        let gone = thrown_away(third.directory());
+        fs_err::create_dir_all(gone.join("half")).unwrap();
+        drop(Repository::open(root.path(), ROUTE).unwrap());
+        assert!(!gone.exists());
         third.mark_unsettled().unwrap();
         third.mark_settled().unwrap();
         third.mark_settled().unwrap();

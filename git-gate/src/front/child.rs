@@ -9,16 +9,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc::{self, Sender};
 
 use super::answer::Answer;
-use super::body::{self, Cut};
+use super::body;
 use super::request::Service;
-use crate::git::Git;
+use crate::git::{Git, Group};
 use crate::table::Remote;
 
 /// Refs of one repository: 500,000 take about 40 MiB.
@@ -29,6 +27,9 @@ const PIECE: usize = 64 << 10;
 
 /// How long one exchange may take altogether.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// How long git may take to remove what it had not finished.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// What git may say on its standard error and have it logged.
 const SAID: u64 = 4 * 1024;
@@ -83,7 +84,7 @@ pub(super) fn exchange(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let group = Group(child.id());
+    let mut group = Group::of(&child);
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -93,24 +94,35 @@ pub(super) fn exchange(
     tokio::spawn(log_errors(stderr));
     tokio::spawn(async move {
         let exchanged = async {
-            tokio::join!(
+            tokio::try_join!(
                 async {
-                    let fed = body::feed(body, stdin, gzip, limit).await;
-                    if fed.is_err() {
-                        group.kill();
-                    }
-                    fed
+                    body::feed(body, stdin, gzip, limit)
+                        .await
+                        .map_err(|cut| cut.to_string())
                 },
-                pump(stdout, &sender)
+                async { pump(stdout, &sender).await.map_err(|error| error.to_string()) }
             )
         };
-        let done = tokio::select! {
-            done = tokio::time::timeout(PATIENCE, exchanged) => done.ok(),
-            // Nobody reads the answer any more.
-            () = sender.closed() => None,
+        let cut = tokio::select! {
+            done = tokio::time::timeout(PATIENCE, exchanged) => match done {
+                Ok(Ok(_)) => None,
+                Ok(Err(cut)) => Some(cut),
+                Err(_) => Some("it took longer than an hour".to_owned()),
+            },
+            () = sender.closed() => Some("nobody reads the answer any more".to_owned()),
         };
-        finish(child, &group, done, &sender).await;
+        if let Some(cut) = &cut {
+            group.end();
+            tracing::info!("an exchange was cut: {cut}");
+        }
+        finish(child, &group, cut.is_some()).await;
+        group.over();
+        // Whoever does not read the end of an answer takes nobody's place.
         drop(held);
+        if let Some(cut) = cut {
+            // The answer must not look complete.
+            let _ = sender.send(Err(io::Error::other(cut))).await;
+        }
     });
     let frames = stream::unfold(receiver, |mut receiver| async {
         let next = receiver.recv().await?;
@@ -119,26 +131,20 @@ pub(super) fn exchange(
     Ok(StreamBody::new(frames).boxed_unsync())
 }
 
-/// Waits for git, or ends it if the exchange did not come to its own end.
-async fn finish(
-    mut child: Child,
-    group: &Group,
-    done: Option<(Result<(), Cut>, io::Result<()>)>,
-    sender: &Sender<io::Result<Bytes>>,
-) {
-    let cut = match done {
-        Some((Ok(()), Ok(()))) => None,
-        Some((Err(cut), _)) => Some(cut.to_string()),
-        Some((_, Err(error))) => Some(error.to_string()),
-        None => Some("it was given up".to_owned()),
-    };
-    if let Some(cut) = cut {
-        group.kill();
-        tracing::info!("an exchange was cut: {cut}");
-        // The answer must not look complete.
-        let _ = sender.send(Err(io::Error::other(cut))).await;
+/// Waits for git; one that was asked to end has only a moment left.
+async fn finish(mut child: Child, group: &Group, asked_to_end: bool) {
+    let mut ended = None;
+    if asked_to_end {
+        ended = tokio::time::timeout(PARTING, child.wait()).await.ok();
+        if ended.is_none() {
+            group.kill();
+        }
     }
-    if let Err(error) = child.wait().await {
+    let ended = match ended {
+        Some(ended) => ended,
+        None => child.wait().await,
+    };
+    if let Err(error) = ended {
         tracing::warn!("git's end is not known: {error}");
     }
 }
@@ -167,16 +173,4 @@ async fn log_errors(mut stderr: impl AsyncRead + Unpin) {
     }
     // git must never wait for a reader.
     let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-}
-
-/// git and what it started.
-struct Group(Option<u32>);
-
-impl Group {
-    fn kill(&self) {
-        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
-            // Gone already is as good.
-            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
-        }
-    }
 }

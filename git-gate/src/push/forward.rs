@@ -11,7 +11,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::porcelain::{self, Outcome};
-use crate::git::Git;
+use crate::git::{Git, Group};
 use crate::hook::message::{RefResult, Update};
 use crate::repository::reason_in;
 use crate::table::Remote;
@@ -88,6 +88,8 @@ async fn push(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
+    // An upstream that hangs takes ssh along, not git alone.
+    let mut group = Group::of(&child);
     let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(std::io::Error::other("git has no output"));
     };
@@ -96,6 +98,7 @@ async fn push(
         return Err(std::io::Error::other("the upstream took longer than 15 minutes"));
     };
     child.wait().await?;
+    group.over();
     Ok((porcelain::parse(&report), said))
 }
 

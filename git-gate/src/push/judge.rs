@@ -5,13 +5,16 @@
 
 mod looker;
 
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use contract::DenialReason;
 use contract::gate::GatePolicy;
-use git2::{ObjectType, Oid, Repository};
+use git2::{ObjectType, Oid, Reference, Repository};
 
 use super::findings::{Finding, Place, Weight, shown};
 use super::scan::{PathClass, Scans};
@@ -20,8 +23,13 @@ use crate::hook::message::Update;
 use crate::table::{Remote, Table};
 use looker::Looker;
 
+const MOVED: &str = "the upstream's ref moved meanwhile; fetch first";
+
 /// So many findings are told and logged; the rest are counted.
 pub const MOST_FINDINGS: usize = 200;
+
+/// The longest name of a ref, in bytes: what a file system takes as one path, less the rest of it.
+const LONGEST_REF: usize = 1024;
 
 /// What a judge is given.
 pub struct Case {
@@ -94,7 +102,7 @@ pub fn judge(case: &Case) -> Judgement {
     }
     if let Err(error) = objects(case, began, &mut judgement) {
         let reason = match error {
-            Unread::Stopped(_) | Unread::TooDeep => DenialReason::LimitReached,
+            Unread::Stopped(_) | Unread::TooDeep | Unread::TooLarge(..) => DenialReason::LimitReached,
             Unread::Object(..) | Unread::Git(_) => DenialReason::ObjectMalformed,
         };
         judgement.add(Finding {
@@ -129,13 +137,18 @@ fn refs(case: &Case, judgement: &mut Judgement) {
     }
     for update in &case.updates {
         let name = &update.reference;
-        let hits = case
-            .scans
-            .text(PathClass::Text, name.as_bytes(), &case.table.key)
-            // A name is too short for anything to be packed in it.
-            .unwrap_or_default();
-        for hit in hits {
-            judgement.add(looker::secret(&hit, Place::Reference(shown(name)), &case.table));
+        match case.scans.text(PathClass::Text, name.as_bytes(), &case.table.key) {
+            Ok(hits) => {
+                for hit in hits {
+                    judgement.add(looker::secret(&hit, Place::Reference(shown(name)), &case.table));
+                }
+            }
+            Err(error) => judgement.add(Finding::of_ref(
+                DenialReason::LimitReached,
+                "caps.unpacked",
+                name,
+                error.to_string(),
+            )),
         }
         if let Some(finding) = one_ref(policy, update) {
             judgement.add(finding);
@@ -145,6 +158,15 @@ fn refs(case: &Case, judgement: &mut Judgement) {
 
 fn one_ref(policy: &GatePolicy, update: &Update) -> Option<Finding> {
     let name = &update.reference;
+    // git asks only when it moves a ref itself, and here it moves none.
+    if name.len() > LONGEST_REF || !Reference::is_valid_name(name) {
+        return Some(Finding::of_ref(
+            DenialReason::RefNotAllowed,
+            "policy.refs",
+            name,
+            format!("this is no name of a ref (git-check-ref-format), or longer than {LONGEST_REF} bytes"),
+        ));
+    }
     if !policy.admits_ref(name) {
         let admitted: Vec<&str> = policy.refs.iter().map(|pattern| pattern.as_str()).collect();
         return Some(Finding::of_ref(
@@ -170,10 +192,28 @@ fn objects(case: &Case, began: Instant, judgement: &mut Judgement) -> Result<(),
     let repository = Repository::open_bare(directory)?;
     let odb = repository.odb()?;
     if let Some(quarantine) = &case.quarantine {
+        let most = case.remote.settings.policy.caps.objects;
+        if packed(Path::new(quarantine)).map_err(|error| Unread::Stopped(error.to_string()))? > most {
+            return Err(Unread::Stopped(format!("more than {most} new objects")));
+        }
         odb.add_disk_alternate(quarantine)?;
     }
     let tips = case.remote.repository.tips()?;
+    let at: HashMap<&str, Oid> = tips.iter().map(|(name, id)| (name.as_str(), *id)).collect();
     for update in &case.updates {
+        // What is judged by is where the ref is, not where the client says.
+        if update
+            .ids()
+            .is_some_and(|(old, _)| old != at.get(update.reference.as_str()).copied())
+        {
+            judgement.add(Finding::of_ref(
+                DenialReason::RewriteNotAllowed,
+                "policy.force",
+                &update.reference,
+                MOVED,
+            ));
+            continue;
+        }
         if let Some(finding) = rewrite(&repository, &case.remote.settings.policy, update)? {
             judgement.add(finding);
         }
@@ -192,6 +232,26 @@ fn objects(case: &Case, began: Instant, judgement: &mut Judgement) -> Result<(),
 }
 
 /// A lease alone lets a branch be rewritten, so whether this one is, is found out here.
+/// How many objects lie in packs there, by the packs' indexes (gitformat-pack(5)): a walk takes memory for each commit before
+/// it meets the first.
+fn packed(quarantine: &Path) -> io::Result<u64> {
+    let folder = quarantine.join("pack");
+    let mut objects = 0;
+    if !folder.exists() {
+        return Ok(objects);
+    }
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "idx") {
+            let mut head = [0; 8 + 256 * 4];
+            fs_err::File::open(&path)?.read_exact(&mut head)?;
+            let last = head.last_chunk::<4>().copied().unwrap_or([u8::MAX; 4]);
+            objects += u64::from(u32::from_be_bytes(last));
+        }
+    }
+    Ok(objects)
+}
+
 fn rewrite(repository: &Repository, policy: &GatePolicy, update: &Update) -> Result<Option<Finding>, Unread> {
     let Some((Some(old), Some(new))) = update.ids() else {
         return Ok(None);
@@ -218,7 +278,7 @@ fn rewrite(repository: &Repository, policy: &GatePolicy, update: &Update) -> Res
         return refused("this tag is there already and may not be moved");
     }
     if !is_commit(old) {
-        return refused("the upstream's branch moved meanwhile; fetch first");
+        return refused(MOVED);
     }
     if !is_commit(new) {
         return refused("this is not a commit");
@@ -250,5 +310,21 @@ mod tests {
         let rule = |name: &str, new| one_ref(&policy, &update(name, new)).unwrap().rule;
         assert_eq!(rule("refs/replace/x", '1'), "policy.refs");
         assert_eq!(rule("refs/heads/a", '0'), "policy.delete");
+    }
+
+    #[test]
+    fn packs_are_counted_by_their_indexes() {
+        let quarantine = tempfile::tempdir().unwrap();
+        assert_eq!(packed(quarantine.path()).unwrap(), 0);
+        let folder = quarantine.path().join("pack");
+        fs_err::create_dir(&folder).unwrap();
+        for (name, count) in [("pack-a.idx", 700_u32), ("pack-b.idx", 3), ("pack-b.pack", 9)] {
+            let mut head = vec![0; 8 + 255 * 4];
+            head.extend(count.to_be_bytes());
+            fs_err::write(folder.join(name), head).unwrap();
+        }
+        assert_eq!(packed(quarantine.path()).unwrap(), 703);
+        fs_err::write(folder.join("pack-c.idx"), "half").unwrap();
+        assert!(packed(quarantine.path()).is_err());
     }
 }

@@ -148,9 +148,15 @@ fn credentials_in_modules(raw: &[u8], key: &FingerprintKey, known: &[Hit]) -> Ve
             })
             // `git@` names an account that everybody has.
             .filter(|password| !password.is_empty() && *password != "git");
-        if let Some(password) = password
-            && !known.iter().any(|hit| hit.line == number + 1)
-        {
+        let Some(password) = password else {
+            offset += line.len() + 1;
+            continue;
+        };
+        let fingerprint = secrets::Fingerprint::of(key.as_bytes(), password.as_bytes())
+            .map(|print| GateFingerprint::of_digest(&print.0));
+        // Only the very same value is told already; another one on this line says nothing of it.
+        let told = |hit: &Hit| hit.sure && hit.line == number + 1 && hit.fingerprint == fingerprint;
+        if fingerprint.is_none() || !known.iter().any(told) {
             hits.push(Hit {
                 rule: "submodule-url-credentials".into(),
                 what: "a submodule's URL with a user name or password".to_owned(),
@@ -158,8 +164,7 @@ fn credentials_in_modules(raw: &[u8], key: &FingerprintKey, known: &[Hit]) -> Ve
                 offset,
                 line: number + 1,
                 redacted: format!("‹redacted:{}›", password.chars().count()),
-                fingerprint: secrets::Fingerprint::of(key.as_bytes(), password.as_bytes())
-                    .map(|print| GateFingerprint::of_digest(&print.0)),
+                fingerprint,
             });
         }
         offset += line.len() + 1;
@@ -175,6 +180,16 @@ mod tests {
         let key = FingerprintKey::new([1; 32]);
         let raw = format!("[submodule \"a\"]\n\tpath = a\n\turl = {url}\n");
         credentials_in_modules(raw.as_bytes(), &key, &[]).len()
+    }
+
+    #[test]
+    fn another_hit_on_the_line_does_not_hide_a_submodule_s_password() {
+        let key = FingerprintKey::new([1; 32]);
+        let raw = b"url = https://me:hunter@h.example/x.git?other";
+        let mut hit = credentials_in_modules(raw, &key, &[]).remove(0);
+        assert!(credentials_in_modules(raw, &key, std::slice::from_ref(&hit)).is_empty());
+        hit.fingerprint = Some("fp-0123456789abcdef01234567".parse().unwrap());
+        assert_eq!(credentials_in_modules(raw, &key, &[hit]).len(), 1);
     }
 
     #[test]

@@ -161,6 +161,18 @@ impl Pushes {
             return None;
         }
         let turn = remote.repository.turn().await;
+        let table = self.table.load_full();
+        if table
+            .remote(&remote.route)
+            .is_none_or(|now| now.settings != remote.settings)
+        {
+            let text = format!(
+                "\ngit-gate: what may go to {} was changed while this push came in; push again\n",
+                remote.route
+            );
+            write(to, &Answer::Say { text }).await;
+            return Some(Answer::Verdict { accept: false });
+        }
         if let Err(why) = remote
             .repository
             .refresh(&self.git, &remote.settings, FRESH)
@@ -176,7 +188,7 @@ impl Pushes {
         }
         let case = Case {
             remote: Arc::clone(&remote),
-            table: self.table.load_full(),
+            table,
             scans: Arc::clone(&self.scans),
             quarantine,
             updates: question.updates,

@@ -22,6 +22,9 @@ const DEEPEST: usize = 256;
 /// The longest path, in bytes.
 const LONGEST_PATH: usize = 16 * 1024;
 
+/// The largest commit, tag or folder, in bytes: some 300,000 names. Unlike a file it is taken apart in memory.
+const LARGEST_STRUCTURE: usize = 16 << 20;
+
 /// An object as it is met.
 #[derive(Debug)]
 pub enum Met<'a> {
@@ -81,6 +84,9 @@ pub enum Unread {
     /// folders in folders
     #[error("folders are nested deeper than {DEEPEST}, or a path is longer than {LONGEST_PATH} bytes")]
     TooDeep,
+    /// a commit, tag or folder that nobody makes by hand
+    #[error("the {1} {0} has {2} bytes; at most {LARGEST_STRUCTURE} are taken")]
+    TooLarge(Oid, ObjectType, usize),
     /// whoever looked wanted no more
     #[error("{0}")]
     Stopped(String),
@@ -382,9 +388,12 @@ impl Walk<'_> {
 }
 
 fn read<'a>(odb: &'a Odb<'_>, id: Oid, kind: ObjectType) -> Result<git2::OdbObject<'a>, Unread> {
-    let object = odb
-        .read(id)
-        .map_err(|error| Unread::Object(id, error.message().to_owned()))?;
+    let unread = |error: git2::Error| Unread::Object(id, error.message().to_owned());
+    let (size, found) = odb.read_header(id).map_err(unread)?;
+    if size > LARGEST_STRUCTURE {
+        return Err(Unread::TooLarge(id, found, size));
+    }
+    let object = odb.read(id).map_err(unread)?;
     if object.kind() == kind {
         Ok(object)
     } else {

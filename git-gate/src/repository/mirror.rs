@@ -9,7 +9,7 @@ use contract::text::is_deceptive;
 use git2::Oid;
 
 use super::Repository;
-use crate::git::Git;
+use crate::git::{Git, Group};
 
 /// How long one refresh may take: the first is a whole clone.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -161,11 +161,16 @@ impl Repository {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let output = tokio::time::timeout(PATIENCE, command.output())
+            .stderr(Stdio::piped())
+            // A reader who goes away may end this at any point. git killed leaves locks behind; asked to end it does not.
+            .kill_on_drop(false);
+        let child = command.spawn().map_err(|error| failed(&error))?;
+        let mut group = Group::of(&child);
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
             .await
             .map_err(|_| NotMirrored("it took longer than 30 minutes".into()))?
             .map_err(|error| failed(&error))?;
+        group.over();
         if output.status.success() {
             Ok(output.stdout)
         } else {

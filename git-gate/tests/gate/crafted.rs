@@ -2,7 +2,9 @@
 
 use contract::gate::GatePolicy;
 
+use super::evasion::object;
 use super::fixture::{Gate, Upstream, Work, git, token};
+use super::hostile::post;
 
 /// A blob that is in no tree yet.
 fn blob(work: &Work, content: &str) -> String {
@@ -75,4 +77,87 @@ fn a_folder_in_place_of_a_protected_file_is_a_change_of_it() {
     work.commit("nobody must");
     let said = work.push_refused(&["HEAD:refs/heads/main"]);
     assert!(said.contains("policy.protected_paths"), "{said}");
+}
+
+/// A push of nothing but a ref, as raw bytes.
+fn move_ref(gate: &Gate, old: &str, new: &str, reference: &str) -> String {
+    let line = format!("{old} {new} {reference}\0report-status side-band-64k\n");
+    let mut body = format!("{:04x}{line}0000PACK\0\0\0\x02\0\0\0\0", line.len() + 4).into_bytes();
+    body.extend_from_slice(
+        b"\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e",
+    );
+    post(gate, "git-receive-pack", "", &body)
+}
+
+fn refs(upstream: &Upstream) -> String {
+    let output = git(&upstream.bare()).arg("for-each-ref").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_name_that_is_no_ref_s_reaches_nobody() {
+    let upstream = Upstream::start();
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    let (head, zero) = (work.git(&["rev-parse", "HEAD"]), "0".repeat(40));
+    let before = refs(&upstream);
+    for name in [
+        "refs/heads/../tags/x",
+        "refs/heads/a:refs/heads/b",
+        "refs/heads/a..b",
+        "refs/heads/@{1}",
+        "refs/heads/*",
+        "refs/heads/a\x1b[2J",
+        "refs/heads/a.lock",
+        "refs/heads//a",
+        "HEAD",
+        "refs/for/main",
+        "refs/heads/a\nrefs/heads/b",
+        &format!("refs/heads/a\n{zero} {head} refs/heads/b"),
+        &format!("refs/heads/{}", "a/".repeat(600) + "a"),
+    ] {
+        let said = move_ref(&gate, &zero, &head, name);
+        assert!(!said.contains("ok refs/"), "{name:?}: {said}");
+        assert_eq!(refs(&upstream), before, "{name:?}");
+    }
+    // The same request with a good name does come through.
+    let said = move_ref(&gate, &zero, &head, "refs/heads/good");
+    assert!(said.contains("ok refs/heads/good"), "{said}");
+}
+
+#[test]
+fn where_a_ref_is_is_not_the_client_s_to_say() {
+    let upstream = Upstream::start();
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    let (first, zero) = (work.git(&["rev-parse", "HEAD"]), "0".repeat(40));
+    work.commit("second");
+    work.push_ok(&["HEAD:refs/heads/main"]);
+    let second = work.git(&["rev-parse", "HEAD"]);
+    // As if it were new, and as if it were no rewriting.
+    for old in [&zero, &first] {
+        let said = move_ref(&gate, old, &first, "refs/heads/main");
+        assert!(said.contains("policy.force"), "{said}");
+    }
+    assert_eq!(upstream.tip("refs/heads/main"), second);
+}
+
+#[test]
+fn a_folder_of_more_names_than_memory_is_for_is_refused() {
+    let upstream = Upstream::start();
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    let id = work.git(&["rev-parse", "HEAD:README"]);
+    let id: Vec<u8> = (0..20)
+        .map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    let mut raw = Vec::new();
+    for number in 0..600_000 {
+        raw.extend_from_slice(format!("100644 {number:08}\0").as_bytes());
+        raw.extend_from_slice(&id);
+    }
+    let tree = object(&work, "tree", &raw);
+    let commit = work.git(&["commit-tree", "-m", "many", "-p", "HEAD", &tree]);
+    let said = work.push_refused(&[&format!("{commit}:refs/heads/many")]);
+    assert!(said.contains("at most 16777216 are taken"), "{said}");
 }

@@ -62,7 +62,7 @@ fn random_text(bytes: usize) -> Vec<u8> {
 }
 
 /// Writes a raw object and gives its id.
-fn object(work: &Work, kind: &str, raw: &[u8]) -> String {
+pub(crate) fn object(work: &Work, kind: &str, raw: &[u8]) -> String {
     let mut child = git(work.path())
         .args(["hash-object", "-t", kind, "-w", "--literally", "--stdin"])
         .stdin(Stdio::piped())

@@ -19,7 +19,7 @@ fn raw(gate: &Gate, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn post(gate: &Gate, service: &str, extra: &str, body: &[u8]) -> String {
+pub(crate) fn post(gate: &Gate, service: &str, extra: &str, body: &[u8]) -> String {
     let route = gate.config.remotes[0].upstream.route();
     let mut request = format!(
         "POST /{route}/{service} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\
