@@ -71,6 +71,8 @@ images: engine build ## build the guards' images and the small agent image
 bench: build peers ## proxies side by side in one run (as root): ours, a blind tunnel, hudsucker, mitmproxy; about five minutes
 	install -d target/bench
 	$(BUILT)/fixtures/fixtures bench --results target/bench/proxies.json
+	cargo run --release --locked -p secrets --example scan-tree -- $(dir $(wildcard */src/.))
+	cargo run --release --locked -p secrets --example hostile
 
 # What ours is compared with. A peer that cannot be installed here is left out of the table.
 peers:
