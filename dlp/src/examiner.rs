@@ -35,6 +35,10 @@ pub struct TextScan {
 
 /// The shortest token that is looked for across the end of a piece.
 const SHORTEST_RUN: usize = 16;
+/// A token in up to so many pieces is found whatever stands in the pieces around them.
+const NEIGHBOURS: usize = 4;
+/// Neighbours that are longer than this together are no pieces of one token, bytes.
+const LONGEST_SPLIT: usize = 512;
 
 fn spans(span: &Range<u64>, ends: &[usize]) -> bool {
     let mut ends = ends.iter().filter_map(|end| u64::try_from(*end).ok());
@@ -68,6 +72,28 @@ fn runs_across(text: &[u8], ends: &[usize]) -> (Vec<u8>, Vec<usize>) {
         }
     }
     (runs, run_ends)
+}
+
+/// Adds what [`runs_across`] gives of few pieces by themselves: between words a token does not look like one.
+fn add_neighbours(text: &[u8], ends: &[usize], runs: &mut Vec<u8>, run_ends: &mut Vec<usize>) {
+    let mut marks = vec![0];
+    marks.extend_from_slice(ends);
+    marks.dedup();
+    // All pieces together are looked at anyway.
+    for marks in
+        (2..=NEIGHBOURS.min(marks.len().saturating_sub(2))).flat_map(|count| marks.windows(count + 1))
+    {
+        let &[start, ref inner @ .., end] = marks else {
+            continue;
+        };
+        if !(SHORTEST_RUN..=LONGEST_SPLIT).contains(&(end - start)) {
+            continue;
+        }
+        let inner: Vec<usize> = inner.iter().map(|at| at - start).collect();
+        let (few, few_ends) = runs_across(text.get(start..end).unwrap_or_default(), &inner);
+        run_ends.extend(few_ends.iter().map(|at| at + runs.len()));
+        runs.extend_from_slice(&few);
+    }
 }
 
 // === impl Examiner ===
@@ -146,7 +172,9 @@ impl Examiner {
         {
             self.judge_known(hit, place.clone())?;
         }
-        let (runs, ends) = runs_across(text, ends);
+        let (mut runs, mut run_ends) = runs_across(text, ends);
+        add_neighbours(text, ends, &mut runs, &mut run_ends);
+        let ends = run_ends;
         if runs.is_empty() {
             return Ok(());
         }
@@ -296,6 +324,24 @@ mod tests {
         let (runs, run_ends) = runs_across(text.as_bytes(), &ends);
         assert_eq!(runs, b"worldAKIA012345678901234x\n");
         assert_eq!(run_ends, [5, 13, 24]);
+    }
+
+    #[test]
+    fn few_pieces_are_looked_at_by_themselves() {
+        let pieces = ["bob", "AKIA0123", "45678901", "234yes", "x y"];
+        let text = pieces.concat();
+        let ends: Vec<usize> = (1..=pieces.len())
+            .map(|count| pieces[..count].concat().len())
+            .collect();
+        let (mut runs, mut run_ends) = (Vec::new(), Vec::new());
+        add_neighbours(text.as_bytes(), &ends, &mut runs, &mut run_ends);
+        let runs = String::from_utf8(runs).unwrap();
+        assert!(runs.lines().any(|line| line == "AKIA012345678901"), "{runs}");
+        assert!(
+            runs.lines().any(|line| line == "AKIA012345678901234yes"),
+            "{runs}"
+        );
+        assert!(run_ends.iter().all(|end| runs.as_bytes()[*end] != b'\n'));
     }
 
     proptest! {

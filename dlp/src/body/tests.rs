@@ -217,6 +217,29 @@ fn a_block_that_was_not_told_yet_does_not_leave() {
 }
 
 #[test]
+fn a_secret_in_pieces_is_found_among_other_values() {
+    let secret = secret();
+    for ends in [&[9][..], &[4, 11], &[5, 9, 14]] {
+        let mut pieces = vec!["bob", "alice7"];
+        let mut start = 0;
+        for &end in ends.iter().chain([&secret.len()]) {
+            pieces.push(&secret[start..end]);
+            start = end;
+        }
+        pieces.extend(["yes", "2024"]);
+        let form: Vec<String> = pieces.iter().map(|piece| format!("k={piece}")).collect();
+        for (content_type, body) in [
+            ("application/json", serde_json::to_string(&pieces).unwrap()),
+            ("application/x-www-form-urlencoded", form.join("&")),
+        ] {
+            let length = exact(body.as_bytes());
+            let (_, result) = through(kind(content_type, ""), length, body.as_bytes(), 7);
+            assert!(matches!(result, Err(Refused::Found(_))), "{body}: {result:?}");
+        }
+    }
+}
+
+#[test]
 fn a_byte_order_mark_hides_no_values() {
     let secret = secret();
     let body = format!(
