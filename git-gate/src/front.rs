@@ -158,34 +158,32 @@ impl Front {
             );
             return answer::refused(http::StatusCode::NOT_FOUND, &told);
         };
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-            return answer::refused(
-                http::StatusCode::SERVICE_UNAVAILABLE,
-                "git-gate: the gate is stopping",
-            );
-        };
         match asked {
             Asked::Health => answer::health(0),
             Asked::Refs {
                 service, protocol, ..
-            } => {
-                let answered = self.advertise(&remote, service, protocol.as_deref()).await;
-                drop(place);
-                answered
-            }
+            } => self.advertise(&remote, service, protocol.as_deref()).await,
             Asked::Exchange {
                 service,
                 protocol,
                 gzip,
                 ..
-            } => self.exchange(
-                &remote,
-                service,
-                protocol.as_deref(),
-                gzip,
-                request.into_body(),
-                place,
-            ),
+            } => {
+                let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                    return answer::refused(
+                        http::StatusCode::SERVICE_UNAVAILABLE,
+                        "git-gate: the gate is stopping",
+                    );
+                };
+                self.exchange(
+                    &remote,
+                    service,
+                    protocol.as_deref(),
+                    gzip,
+                    request.into_body(),
+                    place,
+                )
+            }
         }
     }
 
@@ -208,6 +206,10 @@ impl Front {
             self.events.unreachable(remote, service.name());
             return refuse(&format!("git-gate: {} cannot be reached: {why}", remote.route));
         }
+        // Only now: whoever waits for an upstream that hangs takes no place from another upstream's readers.
+        let Ok(_place) = self.places.acquire().await else {
+            return refuse("git-gate: the gate is stopping");
+        };
         let mut command = child::command(&self.git, remote, service, protocol);
         command.arg("--http-backend-info-refs").arg(".");
         match child::whole(command).await {

@@ -25,6 +25,9 @@ const LONGEST: u64 = 4 << 20;
 /// The most of what the upstream says besides that is passed on, in bytes.
 const SAID: usize = 64 << 10;
 
+/// The most of one line of it, in characters.
+const LONGEST_LINE: usize = 4096;
+
 /// What ssh and the upstream answered.
 #[derive(Debug)]
 pub struct Forwarded {
@@ -127,6 +130,7 @@ async fn relay(err: ChildStderr, say: &UnboundedSender<String>) -> Vec<u8> {
                     .trim_end()
                     .chars()
                     .filter(|character| !contract::text::is_deceptive(*character))
+                    .take(LONGEST_LINE)
                     .collect();
                 // Nobody listens any more: the push itself goes on.
                 let _ = say.send(format!("{text}\n"));

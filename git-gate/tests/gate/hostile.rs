@@ -117,12 +117,7 @@ fn broken_packs_and_bodies_are_refused_and_leave_nothing() {
     is_alive(&gate);
     assert_eq!(upstream.tip("refs/heads/x"), "");
     assert_eq!(gate.mirrored("refs/heads/x"), "");
-    let objects = gate.mirror().join("objects");
-    wait_for("the quarantines to go", || {
-        fs_err::read_dir(&objects)
-            .unwrap()
-            .all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with("tmp_"))
-    });
+    no_quarantine_is_left(&gate);
 }
 
 #[test]
@@ -256,6 +251,16 @@ fn a_push_that_dies_in_the_middle_leaves_nothing_and_blocks_nobody() {
     work.push_ok(&["main"]);
     assert_eq!(upstream.tip("refs/heads/main"), commit);
     assert_ne!(before, commit);
+    no_quarantine_is_left(&gate);
+}
+
+fn no_quarantine_is_left(gate: &Gate) {
+    let objects = gate.mirror().join("objects");
+    wait_for("the quarantines to go", || {
+        fs_err::read_dir(&objects)
+            .unwrap()
+            .all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with("tmp_"))
+    });
 }
 
 #[test]
