@@ -63,7 +63,7 @@ impl Approve {
         let considered = decide::consider(context, &target, item, modified, lasts)?;
         context.printer.message_quoting(&show::considered(&considered));
         let printer = context.printer.clone();
-        if !self.yes && !ask::confirm(&printer, "Approve it?")? {
+        if !self.yes && !ask::confirm(&printer, &show::question(&considered))? {
             return Err(
                 Error::pending(format!("{} was not approved; it stays pending", item.id()))
                     .hinted(format!("`bottle reject {} --reason …` says no", item.id())),

@@ -12,6 +12,9 @@ use contract::{Proposal, ProposalStatus, Sha256Hex, Slug};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many problems a watch tells: whoever makes more of them is not to push the proposals off the screen.
+const MOST_PROBLEMS: usize = 100;
+
 /// Show what agents ask for.
 #[derive(Debug, Args)]
 pub struct Proposals {
@@ -95,7 +98,7 @@ impl Proposals {
             let queue = seen(home)?;
             // Told once: a file that cannot be read is there at every look.
             for problem in &queue.unreadable {
-                if problems.insert(problem.clone()) {
+                if problems.len() < MOST_PROBLEMS && problems.insert(problem.clone()) {
                     printer.warning(problem);
                 }
             }

@@ -18,6 +18,9 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the command may take before it is ended.
 const HOOK: Duration = Duration::from_secs(10);
 
+/// How many proposals are told of at one look: a flood of them is not to become one of processes.
+const AT_ONCE: usize = 5;
+
 /// `config.yaml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,12 +57,13 @@ impl Notices {
         })
     }
 
-    /// The pending proposals that nobody was told of yet; they count as told from now on.
+    /// The pending proposals that nobody was told of yet, a few at a time; they count as told from now on.
     pub fn fresh<'q>(&mut self, queue: &'q Queue) -> Vec<&'q Item> {
         let known = &mut self.known;
         queue
             .pending()
             .filter(|item| known.insert((item.slug.clone(), item.id().clone())))
+            .take(AT_ONCE)
             .collect()
     }
 

@@ -178,6 +178,21 @@ pub fn considered(considered: &Considered) -> String {
     told
 }
 
+/// What is asked at the end. A long difference has moved the head off the screen by then, so it is said again what for.
+pub fn question(considered: &Considered) -> String {
+    let flags: Vec<&str> = considered.risks.iter().map(|risk| risk.flag).collect();
+    let mind = match flags.as_slice() {
+        [] => String::new(),
+        flags => format!(" (mind: {})", flags.join(", ")),
+    };
+    format!(
+        "{}\nApprove {} of {}{mind}?",
+        escaped(&asked(considered.ask())),
+        considered.item.id(),
+        considered.item.slug
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,3 +109,36 @@ fn what_is_in_force_is_not_said_to_be_taken_back_because_of_a_later_file() {
     assert!(!audited.contains(&"withdrawn".to_owned()), "{audited:?}");
     assert_eq!(audited.last().unwrap(), "outcome applied");
 }
+
+#[test]
+fn the_question_says_what_for_however_long_the_difference_was() {
+    let fixture = Fixture::new();
+    let dockerfile = format!("FROM evil:1\n{}USER root\n", "\n".repeat(60_000));
+    let arguments = serde_json::json!({"dockerfile": dockerfile, "justification": "x"});
+    let id = fixture.propose(
+        "p-00000001",
+        serde_json::json!({"tool": "capability-block", "arguments": arguments}),
+    );
+    let considered = fixture.consider(&id, decide::Lasts::default());
+    insta::assert_snapshot!(super::show::question(&considered), @r"
+    a Dockerfile of 60002 lines
+    Approve p-00000001 of dev-ab1cd (mind: from_changed, user_root)?
+    ");
+}
+
+#[test]
+fn a_flood_of_proposals_calls_the_operator_a_few_times_at_each_look() {
+    let fixture = Fixture::new();
+    for number in 0..12 {
+        let id = format!("p-0000{number:04}");
+        let arguments = serde_json::json!({"host": format!("h{number}.example"), "justification": "x"});
+        fixture.propose(
+            &id,
+            serde_json::json!({"tool": "egress-block", "arguments": arguments}),
+        );
+    }
+    let queue = Queue::of_home(&fixture.home).unwrap();
+    let mut notices = Notices::of(&fixture.home).unwrap();
+    let told: Vec<usize> = (0..4).map(|_| notices.fresh(&queue).len()).collect();
+    assert_eq!(told, [5, 5, 2, 0]);
+}
