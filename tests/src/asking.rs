@@ -18,19 +18,26 @@ pub struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Calls the tool in the background of the agent's container; the answer goes into a file.
+    /// Calls the tool in the background of the agent's container; the answer goes into a file. Comes back when it waits.
     pub fn call(&self, name: &str, arguments: &Value) -> anyhow::Result<()> {
         let message = json!({"jsonrpc": "2.0", "id": name, "method": "tools/call", "params":
-            {"name": "egress-block", "arguments": arguments}});
+            {"name": "egress-block", "arguments": arguments, "_meta": {"progressToken": name}}});
         let line = format!(
-            "(curl --silent --max-time 120 -H 'Content-Type: application/json' \
+            "(curl --silent --no-buffer --max-time 120 -H 'Content-Type: application/json' \
              -H 'Accept: application/json, text/event-stream' -H 'MCP-Protocol-Version: 2025-11-25' \
              --data-binary '{message}' http://supervise:8931/mcp > $HOME/{name}.part 2>&1; mv $HOME/{name}.part $HOME/{name}) \
              > /dev/null 2>&1 &"
         );
         let (said, code) = self.bottle.sh(&line)?;
         ensure!(code == 0, "{said}");
-        Ok(())
+        // The first progress says that it hangs on a proposal: whatever is decided from here on reaches it.
+        eventually(|| {
+            let (_, code) = self
+                .bottle
+                .sh(&format!("test -s $HOME/{name}.part || test -s $HOME/{name}"))?;
+            Ok((code == 0).then_some(()))
+        })
+        .with_context(|| format!("the call {name} was not heard"))
     }
 
     /// What the call was answered, once it was.
