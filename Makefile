@@ -68,9 +68,10 @@ build: ## compile everything that is installed, and the fixtures of tests and de
 images: engine build ## build the guards' images and the small agent image
 	BOTTLE_HOME="$(CURDIR)/target/images-home" $(BUILT)/bin/bottle images build
 
-bench: build peers ## proxies side by side in one run (as root): ours, a blind tunnel, hudsucker, mitmproxy; about five minutes
+bench: build peers ## proxies side by side in one run (as root): ours, a blind tunnel, hudsucker, mitmproxy; the seat; the scanner; about ten minutes
 	install -d target/bench
 	$(BUILT)/fixtures/fixtures bench --results target/bench/proxies.json
+	$(BUILT)/fixtures/fixtures bench-seat
 	cargo run --release --locked -p secrets --example scan-tree -- $(dir $(wildcard */src/.))
 	cargo run --release --locked -p secrets --example hostile
 
