@@ -142,8 +142,13 @@ fn seat(plan: &Plan, images: &References) -> Result<Vec<(&'static str, Service)>
     let door = volume(PIPELOCK_DOOR, container::DOOR, false);
     match &plan.seat {
         Seat::Builtin => {
+            let mut command = guard_command();
+            if plan.supervise {
+                // A refusal then holds the call that asks for an exemption.
+                command.push("--supervise".into());
+            }
             let engine = Service {
-                command: guard_command(),
+                command,
                 environment,
                 networks: vec![naming::OUTSIDE],
                 volumes: vec![config, bind(&state.pipelock_run(), container::RUN, false)?, door],

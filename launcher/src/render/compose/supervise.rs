@@ -91,6 +91,7 @@ mod tests {
         +        read_only: true
         +      - type: "bind"
         +      - "--supervise"
+        +      - "--supervise"
         +  supervise:
         +    image: "claude-bottle-supervise:4455"
         +    pull_policy: "never"
