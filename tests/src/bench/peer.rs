@@ -5,6 +5,7 @@ use crate::prefix::Prefix;
 use anyhow::{Context as _, ensure};
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -67,6 +68,7 @@ impl Peer {
     pub fn start(kind: Kind, files: &Files, rounds: usize) -> anyhow::Result<Self> {
         let mut commands = Vec::new();
         let mut folder = None;
+        let mut door = None;
         match kind {
             Kind::Direct => {}
             Kind::Tunnel => {
@@ -89,6 +91,7 @@ impl Peer {
                 shim.arg("--forward")
                     .arg(format!("{LISTEN}=unix:{}", socket.display()));
                 commands.push(shim);
+                door = Some(socket);
             }
             Kind::Hudsucker => {
                 let mut command = bare(&Prefix::find()?.fixture("peer-hudsucker"));
@@ -122,13 +125,20 @@ impl Peer {
             _files: folder,
         };
         if let Some(address) = address {
-            peer.wait_until_listening(address, began)?;
+            peer.wait_until_listening(address, door.as_deref(), began)?;
         }
         Ok(peer)
     }
 
-    fn wait_until_listening(&mut self, address: SocketAddr, began: Instant) -> anyhow::Result<()> {
-        while TcpStream::connect(address).is_err() {
+    /// A shim listens before what is behind its `door` does.
+    fn wait_until_listening(
+        &mut self,
+        address: SocketAddr,
+        door: Option<&Path>,
+        began: Instant,
+    ) -> anyhow::Result<()> {
+        let closed = |door: &Path| UnixStream::connect(door).is_err();
+        while door.is_some_and(closed) || TcpStream::connect(address).is_err() {
             for process in &mut self.processes {
                 if let Some(ended) = process.try_wait()? {
                     anyhow::bail!("{} ended at once: {ended}", self.kind.name());
