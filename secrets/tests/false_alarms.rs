@@ -207,3 +207,16 @@ fn uploads_of_packages_raise_no_alarm() {
         assert!(alarms.is_empty(), "{}: {alarms:?}", path.display());
     }
 }
+
+#[test]
+fn a_name_that_random_bytes_happen_to_hold_raises_no_alarm() {
+    // What twenty megabytes of random bytes held: a name, a sign, and bytes that nobody types.
+    for bytes in [
+        &b"\x07\xd4pwd=\x81\xfe\x9c\x03q\xb7\xee\x1bz\x99\"\x8f"[..],
+        b"\xaaPwD:\xf3L\xc8\x8e\x9f\xd6\x80\xe1\xfd;",
+        b"\x00_pass=\x05\x06\x07\x08\x0e\x0f\x10\x11\x12 ",
+    ] {
+        assert_eq!(blocked(bytes), Vec::<String>::new());
+    }
+    assert!(!blocked("{\"password\":\"Gr\u{fc}n3r-Tr0ub4dor-9xQ\"}".as_bytes()).is_empty());
+}
