@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::guard::event_log::EventLog;
 use contract::{AccessEvent, Decision, DenialReason, Guard, SCHEMA_VERSION, Timestamp};
-use mitm::{Ended, Outcome, Reason, RequestHead, WayIn};
+use mitm::{Ended, Outcome, RequestHead, WayIn, denial_reason};
 
 use crate::policy::CompiledPolicy;
 use crate::redact;
@@ -153,39 +153,6 @@ fn why_failed(ended: &Ended, cut_for: Option<DenialReason>) -> Option<DenialReas
     }
 }
 
-/// A refusal by the core, in the words of the contract.
-pub fn denial_reason(reason: Reason) -> DenialReason {
-    match reason {
-        Reason::MalformedHead
-        | Reason::BadAuthority
-        | Reason::BadHostHeader
-        | Reason::NotAProxyRequest
-        | Reason::SchemeNotSupported
-        | Reason::BadTarget
-        | Reason::AmbiguousFraming
-        | Reason::BadWebsocket
-        | Reason::BadHttp2
-        | Reason::RequestBodyBroke => DenialReason::MalformedRequest,
-        Reason::HeadTooLarge | Reason::TooManyConnections | Reason::TooManyUpstreams => {
-            DenialReason::LimitReached
-        }
-        Reason::HeadTimeout
-        | Reason::RequestBodyTimeout
-        | Reason::UpstreamConnectTimeout
-        | Reason::UpstreamTimeout => DenialReason::TimedOut,
-        Reason::AuthorityMismatch => DenialReason::AuthorityMismatch,
-        Reason::MethodNotSupported => DenialReason::MethodNotAllowed,
-        Reason::ExpectationFailed | Reason::WebsocketUnsupported => DenialReason::ProtocolNotSupported,
-        Reason::NotTls | Reason::TlsHandshake | Reason::SniMissing => DenialReason::NotTls,
-        Reason::UpstreamUnresolved
-        | Reason::UpstreamUnreachable
-        | Reason::UpstreamTls
-        | Reason::UpstreamBroke => DenialReason::UpstreamUnreachable,
-        Reason::AddressForbidden => DenialReason::AddressNotAllowed,
-        _ => DenialReason::InternalError,
-    }
-}
-
 fn wall_time(received: Instant) -> Timestamp {
     let now = SystemTime::now();
     now.checked_sub(received.elapsed()).unwrap_or(now).into()
@@ -198,15 +165,6 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_refusal_of_the_core_has_a_reason_in_the_contract() {
-        for reason in Reason::ALL {
-            let internal = denial_reason(*reason) == DenialReason::InternalError;
-            let ours = matches!(reason, Reason::CertificateUnavailable | Reason::ShuttingDown);
-            assert_eq!(internal, ours, "{reason:?}");
-        }
-    }
 
     #[test]
     fn a_request_cut_for_a_secret_was_denied_and_a_response_failed() {

@@ -239,7 +239,7 @@ impl Policy for SeatGuard {
 
     fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
         let policy = self.policy.load();
-        let reason = events::denial_reason(refusal.reason);
+        let reason = mitm::denial_reason(refusal.reason);
         let host = refusal.authority.map(|authority| authority.host.to_string());
         let answer = answer::denial(
             refusal.reason.status(),

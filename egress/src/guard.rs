@@ -299,7 +299,7 @@ impl Policy for Egress {
     fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
         let policy = self.policy.load();
         let tripwire = policy.tripwire();
-        let reason = events::denial_reason(refusal.reason);
+        let reason = mitm::denial_reason(refusal.reason);
         let host = refusal.authority.map(|authority| authority.host.to_string());
         let answer = answer::denial(
             refusal.reason.status(),
