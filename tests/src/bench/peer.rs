@@ -195,7 +195,7 @@ pub(super) fn cpu(process: u32) -> Duration {
     threads.flatten().map(|thread| of_thread(&thread.path())).sum()
 }
 
-fn status(process: u32, field: &str) -> u64 {
+pub(super) fn status(process: u32, field: &str) -> u64 {
     let text = fs_err::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|rest| rest.trim().split(' ').next())

@@ -38,6 +38,21 @@ enum What {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Pushes and clones through git-gate, beside the same without it
+    BenchGit {
+        /// Interleaved rounds
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Pushes of one commit in each round, on every way
+        #[arg(long, default_value_t = 10)]
+        pushes: usize,
+        /// Files of the one large push
+        #[arg(long, default_value_t = 100_000)]
+        objects: usize,
+        /// Where the figures go as JSON
+        #[arg(long)]
+        results: PathBuf,
+    },
     /// Its load, inside its namespace
     #[command(hide = true)]
     BenchSeatLoad {
@@ -138,6 +153,19 @@ fn main() -> ExitCode {
             block_on(bench::load(&Files::at(&files), &extent, &results, &mut say)).map(|()| true)
         }
         What::BenchSeat { rounds } => bench::seat::run(rounds).map(|()| true),
+        What::BenchGit {
+            rounds,
+            pushes,
+            objects,
+            results,
+        } => {
+            let extent = bench::git::Extent {
+                rounds,
+                pushes,
+                objects,
+            };
+            bench::git::run(&extent, &results, &mut |line| println!("{line}")).map(|()| true)
+        }
         What::BenchSeatLoad { files, rounds } => {
             let mut say = |line: &str| println!("{line}");
             block_on(bench::seat::load(&Files::at(&files), rounds, &mut say)).map(|()| true)
