@@ -56,6 +56,17 @@ pub(crate) struct Unescape {
     open: Vec<Seen>,
 }
 
+/// Whether `byte` may begin an escape in some reading and, before `next`, begins none in any of them. (Not every
+/// one of which that is true.)
+#[inline]
+pub(crate) fn stands_for_itself(byte: u8, next: u8) -> bool {
+    match byte {
+        b'%' => !next.is_ascii_hexdigit(),
+        b'\\' => !next.is_ascii() || (next.is_ascii_control() && !next.is_ascii_whitespace()),
+        _ => false,
+    }
+}
+
 // === impl Unescape ===
 
 impl Unescape {
@@ -302,6 +313,27 @@ mod tests {
             read(Undo::Percent, b"a%2Fb%2fc%252f%zz%%41%4"),
             b"a/b/c%2f%zz%A%4"
         );
+    }
+
+    #[test]
+    fn what_stands_for_itself_does_so_in_every_reading() {
+        let readings = [
+            Undo::Percent,
+            Undo::Json,
+            Undo::Lenient,
+            Undo::Unwrapped,
+            Undo::Case,
+        ];
+        for byte in [b'%', b'\\'] {
+            for next in (0..=u8::MAX).filter(|&next| stands_for_itself(byte, next)) {
+                for reading in readings {
+                    for after in [b'4', b'n', b' ', 0x9f] {
+                        let alone = read(reading, &[next, after]);
+                        assert_eq!(read(reading, &[byte, next, after]), [&[byte], &*alone].concat());
+                    }
+                }
+            }
+        }
     }
 
     #[test]

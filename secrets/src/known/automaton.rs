@@ -9,6 +9,8 @@
 //! something beyond a plain step happens (a match, a deep state, a byte that begins an escape), so that the scan
 //! loop tests one number per byte.
 
+mod skip;
+
 use super::encode::{self, Pattern};
 use super::form::Encoding;
 use crate::byte_table::ByteTable;
@@ -121,26 +123,6 @@ impl Automaton {
                 None => state = node.fail,
             }
         }
-    }
-
-    /// Steps over the bytes at the beginning of `text` that need no second look, and gives their number.
-    #[inline]
-    pub(super) fn skip(&self, state: &mut u32, text: &[u8]) -> usize {
-        let Some(row) = self.node(*state).map(|node| node.row).filter(|&row| row != NONE) else {
-            return 0;
-        };
-        let mut row = row;
-        let mut count = 0;
-        for &byte in text {
-            let cell = row as usize + usize::from(self.classes.get(byte));
-            match self.fast.get(cell) {
-                Some(&target) if target != STOP => row = target,
-                _ => break,
-            }
-            count += 1;
-        }
-        *state = self.owner(row);
-        count
     }
 
     /// Whether the plain reading alone takes `text` to its end and finds nothing in it. No: that cannot be said

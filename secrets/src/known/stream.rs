@@ -11,7 +11,7 @@
 use super::automaton::{Automaton, ROOT};
 use super::form::Reading;
 use super::{Hit, KnownValues};
-use crate::unescape::{Seen, Undo, Unescape};
+use crate::unescape::{self, Seen, Undo, Unescape};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -135,6 +135,9 @@ impl Stream {
                 return;
             };
             rest = tail;
+            if self.apart == 0 && self.is_itself(automaton, byte, tail) {
+                continue;
+            }
             let mut proceed = true;
             self.look(automaton, byte, &mut |form, span| {
                 proceed = proceed && go_on(values.hit(form, span));
@@ -143,6 +146,22 @@ impl Stream {
                 return;
             }
         }
+    }
+
+    /// Steps over a byte that could begin an escape and, by what follows it, does not: in binary data that is nearly all
+    /// that the fast loop stops at. No reading may be apart.
+    fn is_itself(&mut self, automaton: &Automaton, byte: u8, tail: &[u8]) -> bool {
+        let Some(&next) = tail.first() else { return false };
+        if !unescape::stands_for_itself(byte, next) {
+            return false;
+        }
+        let state = automaton.step(self.state, byte);
+        let nothing_ends = automaton.outputs(state).next().is_none();
+        if nothing_ends {
+            self.state = state;
+            self.position += 1;
+        }
+        nothing_ends
     }
 
     /// One byte, in all readings.
