@@ -32,13 +32,10 @@ pub(crate) struct Ahead {
 pub(crate) type KeptAhead = Mutex<Option<Ahead>>;
 
 /// Begins one, where the policy lets it and it saves anything.
-pub(crate) fn begin<P: Policy>(core: &Core<P>, authority: &Authority) -> Option<Ahead> {
+/// `http2`: the agent will speak it.
+pub(crate) fn begin<P: Policy>(core: &Core<P>, authority: &Authority, http2: bool) -> Option<Ahead> {
     let upstream = core.policy.dial_ahead(authority)?;
-    let key = Key {
-        upstream: upstream.id,
-        authority: authority.clone(),
-        tls: true,
-    };
+    let key = Key::new(&upstream, authority, true, http2);
     if core.pool.holds(&key) {
         return None;
     }
@@ -46,8 +43,8 @@ pub(crate) fn begin<P: Policy>(core: &Core<P>, authority: &Authority) -> Option<
     // It makes nobody wait and no pooled connection go.
     let slot = Arc::clone(&core.upstream_slots).try_acquire_owned().ok()?;
     let dialling = tokio::spawn({
-        let (limits, authority) = (core.limits.clone(), authority.clone());
-        async move { connect(&upstream, &authority, true, &limits, slot).await }
+        let (limits, key) = (core.limits.clone(), key.clone());
+        async move { connect(&upstream, &key, &limits, slot).await }
     });
     Some(Ahead {
         key,

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use crate::authority::{Authority, Host};
 use crate::dial::{DialError, dial};
 use crate::limits::Limits;
-use crate::pool::Sender;
+use crate::pool::{Key, Sender};
 use crate::refusal::Reason;
 use crate::stream::{Rewound, Stream};
 use crate::upstream::Upstream;
@@ -29,19 +29,26 @@ pub(crate) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// that, for every large body under way, and be no faster. (It is more than any head may have.)
 pub(crate) const READ_AT_ONCE: usize = 64 * 1024;
 
-/// Connects. `tls`: to the host itself, with TLS; else in the clear (through a proxy: to the proxy).
+/// Connects to where `key` leads by `upstream`, which is the key's. In the clear through a proxy: to the proxy.
 pub(crate) async fn connect(
     upstream: &Upstream,
-    authority: &Authority,
-    tls: bool,
+    key: &Key,
     limits: &Limits,
     slot: OwnedSemaphorePermit,
 ) -> Result<Sender, DialError> {
-    let stream = dial(&upstream.dialer, authority, tls, limits.timeouts.connect, slot).await?;
-    if !tls {
+    let authority = &key.authority;
+    let stream = dial(
+        &upstream.dialer,
+        authority,
+        key.tls,
+        limits.timeouts.connect,
+        slot,
+    )
+    .await?;
+    if !key.tls {
         return http1_sender(stream, limits).await;
     }
-    let stream = secure(Arc::clone(&upstream.tls), stream, authority, limits).await?;
+    let stream = secure(upstream.tls(key.http2), stream, authority, limits).await?;
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         http2_sender(stream, limits).await
     } else {
@@ -57,9 +64,7 @@ pub(crate) async fn connect_for_upgrade(
     slot: OwnedSemaphorePermit,
 ) -> Result<TlsStream<Rewound<Stream>>, DialError> {
     let stream = dial(&upstream.dialer, authority, true, limits.timeouts.connect, slot).await?;
-    let mut tls = ClientConfig::clone(&upstream.tls);
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    secure(Arc::new(tls), stream, authority, limits).await
+    secure(upstream.tls(false), stream, authority, limits).await
 }
 
 /// TLS, trusting as `tls` says.

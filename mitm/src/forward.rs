@@ -38,6 +38,8 @@ const STALE_CONNECTIONS: usize = 3;
 /// How the request is written upstream.
 pub(crate) struct Route<'a> {
     pub(crate) tls: bool,
+    /// The agent speaks HTTP/2.
+    pub(crate) agent_http2: bool,
     /// The value of `Host`.
     pub(crate) host_header: &'a HeaderValue,
     /// The same for HTTP/2 and for the absolute form.
@@ -193,11 +195,7 @@ async fn exchange_with_upstream<P: Policy>(
         }
     }
     still_admitted(ticket, &outgoing.headers)?;
-    let key = Key {
-        upstream: upstream.id,
-        authority: authority.clone(),
-        tls: route.tls,
-    };
+    let key = Key::new(upstream, authority, route.tls, route.agent_http2);
     let absolute = !route.tls && matches!(upstream.dialer, Dialer::ThroughProxy(_));
     for attempt in 0_usize.. {
         let ready = if attempt < STALE_CONNECTIONS {
@@ -299,7 +297,7 @@ async fn open<P: Policy>(core: &Core<P>, upstream: &Upstream, key: &Key) -> Resu
         None => None,
     };
     let slot = core.upstream_slot().await?;
-    let sender = connect(upstream, &key.authority, key.tls, &core.limits, slot).await?;
+    let sender = connect(upstream, key, &core.limits, slot).await?;
     core.pool.share(key, &sender);
     Ok(sender)
 }

@@ -22,7 +22,8 @@ pub struct Limits {
     pub streams: u32,
     /// Upstream connections at one time, pooled ones among them; a request that needs one more is answered 503.
     pub upstream_connections: usize,
-    /// Idle upstream connections kept per host.
+    /// Idle upstream connections kept per host. As many as work on one host at the same time: with fewer, what is given
+    /// back in one moment and needed in the next is closed, and a handshake costs twenty small requests.
     pub idle_per_host: usize,
     /// Hosts whose leaf certificate is kept ready.
     pub leaves: u64,
@@ -60,7 +61,7 @@ impl Default for Limits {
             connections: 1024,
             streams: 128,
             upstream_connections: 2048,
-            idle_per_host: 32,
+            idle_per_host: 128,
             leaves: 1024,
             timeouts: Timeouts::default(),
         }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::authority::Authority;
 use crate::body::RequestBody;
+use crate::upstream::Upstream;
 
 /// How long a connection may take to become idle after its response was read to the end. It is done in its own
 /// task, so it can be a moment later; that one is worth waiting for, a busy one is not.
@@ -27,6 +28,20 @@ pub(crate) struct Key {
     pub(crate) upstream: u64,
     pub(crate) authority: Authority,
     pub(crate) tls: bool,
+    /// It may speak HTTP/2, if the other side does.
+    pub(crate) http2: bool,
+}
+
+impl Key {
+    /// Where a request to `authority` finds its connection. `http2`: the agent speaks it.
+    pub(crate) fn new(upstream: &Upstream, authority: &Authority, tls: bool, http2: bool) -> Self {
+        Self {
+            upstream: upstream.id,
+            authority: authority.clone(),
+            tls,
+            http2: tls && upstream.offers_http2(http2),
+        }
+    }
 }
 
 /// One upstream connection, ready for a request.

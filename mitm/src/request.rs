@@ -248,6 +248,7 @@ impl<P: Policy> AgentLeg<P> {
                 }
                 let route = Route {
                     tls: self.tunnel.is_some(),
+                    agent_http2: head.way_in == WayIn::TunnelHttp2,
                     host_header: &named.host_header,
                     uri_authority: &named.uri_authority,
                     timer: &self.timer,

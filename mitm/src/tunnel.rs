@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rustls::server::ClientHello;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
@@ -117,7 +118,8 @@ impl<'a, P: Policy> Tunnel<'a, P> {
             answer::write_and_close(start.io.get_mut(), ALERT_UNRECOGNIZED_NAME).await;
             return None;
         }
-        let ahead = ahead::begin(self.core, self.authority);
+        let http2_next = http2 && offers_http2(&start.client_hello());
+        let ahead = ahead::begin(self.core, self.authority, http2_next);
         let config = match self.core.certificates.config(&self.authority.host, http2).await {
             Ok(config) => config,
             Err(error) => {
@@ -177,6 +179,13 @@ impl<'a, P: Policy> Tunnel<'a, P> {
             answerable,
         })
     }
+}
+
+/// Then it is what will be agreed on.
+fn offers_http2(hello: &ClientHello<'_>) -> bool {
+    hello
+        .alpn()
+        .is_some_and(|mut offered| offered.any(|name| name == b"h2"))
 }
 
 fn is_same(name: &DnsName, named: &str) -> bool {

@@ -22,7 +22,9 @@ pub struct Upstream {
     pub(crate) id: u64,
     pub(crate) dialer: Dialer,
     /// Used on `https`; its ALPN list says which protocols are offered.
-    pub(crate) tls: Arc<ClientConfig>,
+    tls: Arc<ClientConfig>,
+    /// The same, offering HTTP/1.1 alone.
+    http1: Arc<ClientConfig>,
 }
 
 /// The way to an upstream.
@@ -71,11 +73,28 @@ impl Resolve for SystemResolver {
 impl Upstream {
     pub fn new(dialer: Dialer, tls: Arc<ClientConfig>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut http1 = ClientConfig::clone(&tls);
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             dialer,
             tls,
+            http1: Arc::new(http1),
         })
+    }
+
+    /// Whether HTTP/2 is offered for a request, by whether the agent speaks it.
+    ///
+    /// Straight to a host it always is: one connection then does for all. An upstream proxy that looks into what passes
+    /// is a neighbour, to which a connection costs next to nothing and HTTP/2's frames cost more CPU than the whole rest
+    /// of a small request; it is spoken there for what came by it, which may need it (gRPC).
+    pub(crate) fn offers_http2(&self, agent_speaks_it: bool) -> bool {
+        agent_speaks_it || matches!(self.dialer, Dialer::Direct { .. })
+    }
+
+    /// What to offer and whom to trust.
+    pub(crate) fn tls(&self, http2: bool) -> Arc<ClientConfig> {
+        Arc::clone(if http2 { &self.tls } else { &self.http1 })
     }
 
     /// Straight to the host, by the system's resolver.

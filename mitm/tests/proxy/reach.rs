@@ -4,8 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
 use mitm::{
-    AddressRules, Dialer, DnsName, ListenAddress, Listener, ProxyAddress, Resolve, Resolving, Upstream,
+    AddressRules, Dialer, DnsName, ListenAddress, Listener, ProxyAddress, Resolve, Resolving, Upstream, WayIn,
 };
 use tokio::net::UnixListener;
 
@@ -210,6 +213,41 @@ async fn requests_go_through_a_chain_of_two_proxies() {
         .request(format!("GET http://{name}/x HTTP/1.1\r\nHost: {name}\r\n\r\n"))
         .await;
     assert_eq!(answer.text(), "plain /x");
+}
+
+#[tokio::test]
+async fn a_proxy_is_spoken_to_as_the_agent_speaks_and_a_host_in_http2_whenever_it_can() {
+    let origin = Origin::http2(|request: Seen| async move { text(format!("{:?}", request.version())) }).await;
+    let (mut seat, address, _directory) = chained(Script::direct(origin.trust())).await;
+    let mut script = Script::through_proxy(address, seat.authority.client(&[b"h2", b"http/1.1"]));
+    script.dials_ahead = true;
+    let front = Bench::start(script).await;
+    let name = origin.name();
+    let mut way_in = async || loop {
+        if let Event::Admit { head, .. } = seat.event().await {
+            return head.way_in;
+        }
+    };
+    for _ in 0..2 {
+        let mut agent = front
+            .agent()
+            .await
+            .tunnel(&name, &front.authority, &[b"http/1.1"])
+            .await;
+        assert_eq!(agent.request(get(&name, "/")).await.text(), "HTTP/2.0");
+        assert_eq!(way_in().await, WayIn::TunnelHttp1);
+        let agent = front
+            .agent()
+            .await
+            .tunnel(&name, &front.authority, &[b"h2", b"http/1.1"])
+            .await;
+        let request = Request::get(format!("https://{name}/")).body(Empty::<Bytes>::new());
+        let mut client = h2_client(agent).await;
+        let response = within(client.send_request(request.unwrap())).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "HTTP/2.0");
+        assert_eq!(way_in().await, WayIn::TunnelHttp2);
+    }
 }
 
 #[tokio::test]
