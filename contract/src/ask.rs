@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::merge::AskedAuth;
-use crate::{HostName, Method, PathPrefix, RouteAsk, Sha256Hex};
+use crate::{EventId, HostName, Method, PathPrefix, RouteAsk, Sha256Hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,6 +45,9 @@ pub struct JustifiedAsk {
     pub ask: RouteAsk,
     /// Why; the agent should put its own reason here.
     pub justification: String,
+    /// The access event of the denial that this follows. An agent's word: whoever joins by it looks whether there is such a denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial_id: Option<EventId>,
 }
 
 /// [`JustifiedAsk`] as it is read: flattened fields cannot be refused when they are unknown, these can.
@@ -59,6 +62,8 @@ struct FlatAsk {
     #[serde(default)]
     auth: Option<AskedAuth>,
     justification: String,
+    #[serde(default)]
+    denial_id: Option<EventId>,
 }
 
 /// An ask to the pipelock seat: a host, or an exemption from one rule at one host.
@@ -72,6 +77,9 @@ pub struct PipelockAsk {
     pub rule: Option<String>,
     /// Why.
     pub justification: String,
+    /// The access event of the denial that this follows; see [`JustifiedAsk::denial_id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial_id: Option<EventId>,
 }
 
 /// An ask for another agent image.
@@ -128,6 +136,26 @@ impl Ask {
         }
     }
 
+    /// The denial that this follows, as the agent says.
+    pub fn denial_id(&self) -> Option<&EventId> {
+        match self {
+            Self::EgressBlock(ask) => ask.denial_id.as_ref(),
+            Self::PipelockBlock(ask) => ask.denial_id.as_ref(),
+            Self::CapabilityBlock(_) => None,
+        }
+    }
+
+    /// Names the denial that this follows.
+    #[must_use]
+    pub fn after_denial(mut self, denial: EventId) -> Self {
+        match &mut self {
+            Self::EgressBlock(ask) => ask.denial_id = Some(denial),
+            Self::PipelockBlock(ask) => ask.denial_id = Some(denial),
+            Self::CapabilityBlock(_) => {}
+        }
+        self
+    }
+
     /// Checks the sizes. Supervise asks before it writes a proposal, the launcher when it has read one.
     pub fn check(&self) -> Result<(), AskError> {
         let justification = self.justification();
@@ -161,12 +189,14 @@ impl Ask {
         }
     }
 
-    /// By which the same ask is known again: SHA-256 of the RFC 8785 JSON of `{tool, arguments}` without the justification.
+    /// By which the same ask is known again: SHA-256 of the RFC 8785 JSON of `{tool, arguments}` without the justification and without the
+    /// denial that it follows: the same request refused again is the same ask.
     pub fn dedup_key(&self) -> Sha256Hex {
         // The types here hold strings, lists and maps with string keys alone: there is nothing that JSON cannot hold.
         let mut value = serde_json::to_value(self).unwrap_or(Value::Null);
         if let Some(Value::Object(arguments)) = value.get_mut("arguments") {
             arguments.remove("justification");
+            arguments.remove("denial_id");
         }
         let mut canonical = String::new();
         write_canonical(&value, &mut canonical);
@@ -223,6 +253,7 @@ impl From<FlatAsk> for JustifiedAsk {
             methods,
             auth,
             justification,
+            denial_id,
         } = flat;
         Self {
             ask: RouteAsk {
@@ -232,6 +263,7 @@ impl From<FlatAsk> for JustifiedAsk {
                 auth,
             },
             justification,
+            denial_id,
         }
     }
 }
@@ -259,6 +291,10 @@ mod tests {
         assert_eq!(egress("a").dedup_key(), ask(spelled).dedup_key());
         let more = json!({"tool": "egress-block", "arguments": {"host": "pypi.org", "methods": ["GET"], "justification": "a"}});
         assert_ne!(egress("a").dedup_key(), ask(more).dedup_key());
+        let denial: EventId = "e-00000001".parse().unwrap();
+        let after = egress("a").after_denial(denial.clone());
+        assert_eq!(after.denial_id(), Some(&denial));
+        assert_eq!(egress("a").dedup_key(), after.dedup_key());
         let seat = json!({"tool": "pipelock-block", "arguments": {"host": "pypi.org", "justification": "a"}});
         assert_ne!(egress("a").dedup_key(), ask(seat).dedup_key());
     }
@@ -318,7 +354,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_ask_is_read_as_it_was_written(route in crate::testing::ask(), justification in ".{1,40}") {
-            let ask = Ask::EgressBlock(JustifiedAsk { ask: route, justification });
+            let ask = Ask::EgressBlock(JustifiedAsk { ask: route, justification, denial_id: None });
             let text = serde_json::to_string(&ask).unwrap();
             prop_assert_eq!(serde_json::from_str::<Ask>(&text).unwrap(), ask);
         }

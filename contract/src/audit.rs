@@ -2,13 +2,13 @@
 //!
 //! Every entry names the SHA-256 of the line before it, so an edited, removed or reordered line shows. What joins entries, routes
 //! and access events is the proposal's identifier and, for a permission that ends, the grant's, which is made of it
-//! ([`ProposalId::grant`]).
+//! ([`ProposalId::grant`]). The denial before it is named by the proposal.
 //!
 //! What an entry refuses to hold: the value of a credential, and an agent's characters that could act on a terminal.
 
 use crate::{
-    EnvName, GrantEndCause, GrantId, Guard, HostName, Method, PathPrefix, ProposalId, Route, Sha256Hex, Slug,
-    Timestamp,
+    EnvName, EventId, GrantEndCause, GrantId, Guard, HostName, Method, PathPrefix, ProposalId, Route,
+    Sha256Hex, Slug, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,9 @@ pub enum AuditEvent {
         asked: Asked,
         /// Why, in the agent's words, made harmless.
         justification: String,
+        /// The denial that it follows, as the agent says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        denial_id: Option<EventId>,
     },
     /// It was answered.
     Decided {

@@ -188,7 +188,11 @@ pub type Remedy = crate::Ask;
 impl Denial {
     /// The remedy for a host, with the one method and path that were tried.
     pub fn remedy_for(ask: RouteAsk, justification: String) -> Remedy {
-        Remedy::EgressBlock(JustifiedAsk { ask, justification })
+        Remedy::EgressBlock(JustifiedAsk {
+            ask,
+            justification,
+            denial_id: None,
+        })
     }
 
     /// Whether asking for a route for this host could ever help.

@@ -1,6 +1,6 @@
 //! Access events: one JSON line on a guard's standard output for every decision.
 
-use crate::{DenialReason, EventId, GrantId, Guard, Timestamp};
+use crate::{DenialReason, EventId, GrantId, Guard, ProposalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What was decided about a request.
@@ -81,6 +81,9 @@ pub struct AccessEvent {
     /// The grant that admitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_id: Option<GrantId>,
+    /// The proposal without which its route would not have admitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal_id: Option<ProposalId>,
     /// Where in a push, for git-gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitPlace>,

@@ -54,7 +54,7 @@ pub use name::{AgentName, BottleName, EnvName, EventId, GrantId, LaunchNonce, Pr
 pub use path::PathPrefix;
 pub use proposal::{AskedBy, Proposal, Withdrawal};
 pub use response::{Application, ApplyState, OperatorDecision, ProposalStatus, Response};
-pub use route::{AgentCredentials, Grant, Route};
+pub use route::{Addition, AgentCredentials, Grant, Route};
 pub use table::{RouteTable, TableError};
 pub use time::Timestamp;
 

@@ -4,8 +4,8 @@
 //! becomes unfiltered because the ask left a filter out, and a known host keeps its credential.
 
 use crate::{
-    AuthScheme, EnvName, Grant, HostName, Method, PathPrefix, Route, RouteAuth, RouteTable, TableError,
-    TokenSlot,
+    Addition, AuthScheme, EnvName, Grant, HostName, Method, PathPrefix, ProposalId, Route, RouteAuth,
+    RouteTable, TableError, TokenSlot,
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,7 @@ impl RouteTable {
             return self.append(ask, Some(grant));
         };
         let mut route = known.clone();
+        route.added_by = Vec::new();
         narrow(&mut route.path_allowlist, &ask.path_allowlist);
         narrow(&mut route.methods, &ask.methods);
         route.grant = Some(grant);
@@ -120,6 +121,39 @@ impl RouteTable {
             ignored_auth: ask.auth.is_some(),
             new_slot: None,
         })
+    }
+
+    /// Merges what a proposal asks for, for good or as a grant, and writes down that it did: by that its requests' access events name it.
+    pub fn merge_proposal(
+        &self,
+        proposal: &ProposalId,
+        ask: &RouteAsk,
+        grant: Option<Grant>,
+    ) -> Result<Merged, MergeError> {
+        let grant_id = grant.as_ref().map(|grant| grant.grant_id.clone());
+        let mut merged = match grant {
+            Some(grant) => self.merge_grant(ask, grant)?,
+            None => self.merge(ask)?,
+        };
+        if merged.change == Change::Unchanged {
+            return Ok(merged);
+        }
+        let before = self.lasting(&ask.host).filter(|_| grant_id.is_none());
+        let mut routes = merged.table.routes().to_vec();
+        let is_it = |route: &&mut Route| {
+            let id = route.grant.as_ref().map(|grant| &grant.grant_id);
+            route.host == ask.host && id == grant_id.as_ref()
+        };
+        if let Some(route) = routes.iter_mut().find(is_it) {
+            let addition = Addition {
+                proposal_id: proposal.clone(),
+                path_allowlist: added(before, route, |route| route.path_allowlist.as_deref()),
+                methods: added(before, route, |route| route.methods.as_deref()),
+            };
+            route.added_by.push(addition);
+        }
+        merged.table = merged.table.with_routes(routes)?;
+        Ok(merged)
     }
 
     fn append(&self, ask: &RouteAsk, grant: Option<Grant>) -> Result<Merged, MergeError> {
@@ -168,6 +202,18 @@ impl RouteTable {
     fn auths(&self) -> impl Iterator<Item = &RouteAuth> {
         self.routes().iter().filter_map(|route| route.auth.as_ref())
     }
+}
+
+/// What a filter has that the same route's had not before; nothing for a route that was not there.
+fn added<T: Clone + PartialEq>(
+    before: Option<&Route>,
+    after: &Route,
+    filter: impl Fn(&Route) -> Option<&[T]>,
+) -> Vec<T> {
+    let Some(before) = before else { return Vec::new() };
+    let known = filter(before).unwrap_or_default();
+    let now = filter(after).unwrap_or_default().iter();
+    now.filter(|item| !known.contains(item)).cloned().collect()
 }
 
 /// Adds what is new after what is there; no filter stays no filter.

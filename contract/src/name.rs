@@ -186,6 +186,13 @@ impl ProposalId {
     }
 }
 
+impl GrantId {
+    /// The proposal that it was made of.
+    pub fn proposal(&self) -> ProposalId {
+        ProposalId(self.0.replacen("g-", "p-", 1))
+    }
+}
+
 impl EventId {
     /// The identifier of a program's `number`th event: by them, the events of one guard sort in order, and two runs
     /// of it never share one.

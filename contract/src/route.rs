@@ -1,6 +1,6 @@
 //! One route: a host that the agent may reach, how, and with which credential.
 
-use crate::{GrantId, HostName, Method, PathPrefix, RouteAuth, Timestamp};
+use crate::{GrantId, HostName, Method, PathPrefix, ProposalId, RequestLine, RouteAuth, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where the agent may go. Rendered in `routes.yaml`, matched by [`crate::RouteTable::decide`].
@@ -23,6 +23,23 @@ pub struct Route {
     pub inspect: bool,
     /// Present: a permission that ends.
     pub grant: Option<Grant>,
+    /// What approved proposals made of it for good, in their order. It admits nothing by itself: it says for an access event which
+    /// proposal a request goes back to.
+    pub added_by: Vec<Addition>,
+}
+
+/// What one approved proposal added to a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addition {
+    /// The proposal.
+    pub proposal_id: ProposalId,
+    /// Path prefixes that the route had not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path_allowlist: Vec<PathPrefix>,
+    /// Methods that it had not. Neither: the proposal brought the route itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Method>,
 }
 
 impl Route {
@@ -37,7 +54,30 @@ impl Route {
             agent_credentials: AgentCredentials::Refuse,
             inspect: true,
             grant: None,
+            added_by: Vec::new(),
         }
+    }
+
+    /// The proposal to which a request goes back that this route admits: the newest without which it would not.
+    pub fn proposal_of(&self, request: RequestLine<'_>) -> Option<&ProposalId> {
+        let mut without = self.clone();
+        for addition in self.added_by.iter().rev() {
+            if addition.path_allowlist.is_empty() && addition.methods.is_empty() {
+                return Some(&addition.proposal_id);
+            }
+            remove(&mut without.path_allowlist, &addition.path_allowlist);
+            remove(&mut without.methods, &addition.methods);
+            if without.admits(request).is_err() {
+                return Some(&addition.proposal_id);
+            }
+        }
+        None
+    }
+}
+
+fn remove<T: PartialEq>(filter: &mut Option<Vec<T>>, added: &[T]) {
+    if let Some(filter) = filter {
+        filter.retain(|item| !added.contains(item));
     }
 }
 
@@ -64,6 +104,8 @@ struct RouteFields {
     expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     once: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    added_by: Vec<Addition>,
 }
 
 /// Why the fields of a route do not make one.
@@ -116,6 +158,7 @@ impl TryFrom<RouteFields> for Route {
             agent_credentials: fields.agent_credentials.unwrap_or_default(),
             inspect: fields.inspect.unwrap_or(true),
             grant,
+            added_by: fields.added_by,
         };
         route.check()?;
         Ok(route)
@@ -178,6 +221,7 @@ impl From<Route> for RouteFields {
             grant_id,
             expires_at,
             once,
+            added_by: route.added_by,
         }
     }
 }

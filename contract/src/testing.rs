@@ -67,7 +67,7 @@ prop_compose! {
     ) -> Route {
         let agent_credentials = if allow && auth.is_none() { AgentCredentials::Allow } else { AgentCredentials::Refuse };
         let private_cidr = cidr.map(|cidr| cidr.parse().unwrap());
-        Route { host, path_allowlist, methods, auth, private_cidr, agent_credentials, inspect, grant }
+        Route { host, path_allowlist, methods, auth, private_cidr, agent_credentials, inspect, grant, added_by: Vec::new() }
     }
 }
 

@@ -58,6 +58,7 @@ impl Draft {
             microseconds: 0,
             generation,
             grant_id: None,
+            proposal_id: None,
             git: None,
             lost_before: 0,
         };

@@ -268,6 +268,7 @@ impl Refused {
             host: host.clone(),
             rule,
             justification,
+            denial_id: None,
         }))
     }
 }

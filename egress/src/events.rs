@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use contract::{AccessEvent, Decision, DenialReason, GrantId, Guard, SCHEMA_VERSION, Timestamp};
+use contract::{
+    AccessEvent, Decision, DenialReason, EventId, GrantId, Guard, ProposalId, SCHEMA_VERSION, Timestamp,
+};
 use mitm::{Ended, Outcome, RequestHead, WayIn, denial_reason};
 
 use crate::redact;
@@ -56,6 +58,7 @@ impl Draft {
             microseconds: 0,
             generation,
             grant_id: None,
+            proposal_id: None,
             git: None,
             lost_before: 0,
         };
@@ -67,6 +70,17 @@ impl Draft {
         self.event.rule = rule;
         self.event.grant_id = grant_id;
         self
+    }
+
+    /// Names the proposal that it goes back to.
+    pub fn with_proposal(mut self, proposal_id: Option<ProposalId>) -> Self {
+        self.event.proposal_id = proposal_id;
+        self
+    }
+
+    /// The event's own identifier: an ask that follows a denial names it.
+    pub fn id(&self) -> EventId {
+        self.event.event_id.clone()
     }
 
     /// What was tried, for a request of which no whole head is known.

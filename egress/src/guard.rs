@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use contract::matcher::Refusal as NoRoute;
-use contract::{Grant, GrantId, HostName, Route};
+use contract::{EventId, Grant, GrantId, HostName, ProposalId, RequestLine, Route};
 use http::header::{IF_RANGE, PROXY_AUTHORIZATION, RANGE};
 use http::{HeaderMap, StatusCode};
 use mitm::{
@@ -68,12 +68,23 @@ impl Egress {
         self.grants.holds(grant, Now::read())
     }
 
-    fn denial(&self, refused: &Refused, host: &Host, tried: Tried<'_>, policy: &CompiledPolicy) -> Denial {
-        let remedy = if self.supervise {
+    /// The answer; its remedy names the event by which the denial is logged, if it is.
+    fn denial(
+        &self,
+        refused: &Refused,
+        host: &Host,
+        tried: Tried<'_>,
+        policy: &CompiledPolicy,
+        event: Option<EventId>,
+    ) -> Denial {
+        let mut remedy = if self.supervise {
             refused.remedy(tried)
         } else {
             None
         };
+        if let Some(event) = event.filter(|_| self.log.is_wanted()) {
+            remedy = remedy.map(|remedy| remedy.after_denial(event));
+        }
         Denial {
             told_agent: answer::denial(
                 StatusCode::FORBIDDEN,
@@ -137,10 +148,14 @@ impl Egress {
             method: Some(head.method.as_str()),
             path: (!not_allowed.path_admitted).then_some(path),
         };
-        let mut denial = self.denial(&not_allowed.refused, &head.authority.host, tried, policy);
-        answer::show_in_git(headers, &mut denial.told_agent);
-        let rule = host.filter(|host| policy.table().knows(host)).map(String::from);
+        let rule = host
+            .as_ref()
+            .filter(|host| policy.table().knows(host))
+            .map(ToString::to_string);
         let draft = self.draft(head, policy).with_rule(rule, None);
+        let (refused, event) = (&not_allowed.refused, Some(draft.id()));
+        let mut denial = self.denial(refused, &head.authority.host, tried, policy, event);
+        answer::show_in_git(headers, &mut denial.told_agent);
         let event = draft.answered(Some(not_allowed.refused.reason()), &denial.told_agent);
         self.log.write(place, event);
         denial
@@ -174,7 +189,7 @@ impl Egress {
     fn log_too_slow(&self, head: &RequestHead, policy: &CompiledPolicy) -> Denial {
         self.log.count_lost();
         let (refused, tried) = (Refused::LogTooSlow, Tried::default());
-        self.denial(&refused, &head.authority.host, tried, policy)
+        self.denial(&refused, &head.authority.host, tried, policy, None)
     }
 
     fn introspect(&self, head: &RequestHead, policy: &CompiledPolicy, place: Place) -> LocalResponse {
@@ -187,6 +202,19 @@ impl Egress {
         self.log.write(place, event);
         answer
     }
+}
+
+/// The proposal that a request goes back to.
+fn proposal_of(route: &Route, head: &RequestHead) -> Option<ProposalId> {
+    if route.added_by.is_empty() {
+        return None;
+    }
+    let line = RequestLine {
+        host: &route.host,
+        method: head.method.as_str(),
+        path: head.path(),
+    };
+    route.proposal_of(line).cloned()
 }
 
 impl Policy for Egress {
@@ -207,16 +235,16 @@ impl Policy for Egress {
             method: None,
             path: None,
         };
-        let denial = self.denial(&refused, &request.authority.host, tried, &policy);
         let received = std::time::Instant::now();
-        let event = Draft::new(&self.log, events::CONNECT, received, policy.table().generation)
-            .with_target(
-                Some("CONNECT"),
-                Some(&request.authority.host.to_string()),
-                None,
-                policy.tripwire(),
-            )
-            .answered(Some(refused.reason()), &denial.told_agent);
+        let draft = Draft::new(&self.log, events::CONNECT, received, policy.table().generation).with_target(
+            Some("CONNECT"),
+            Some(&request.authority.host.to_string()),
+            None,
+            policy.tripwire(),
+        );
+        let event = Some(draft.id());
+        let denial = self.denial(&refused, &request.authority.host, tried, &policy, event);
+        let event = draft.answered(Some(refused.reason()), &denial.told_agent);
         self.log.write_or_count(event);
         Err(denial)
     }
@@ -287,10 +315,12 @@ impl Policy for Egress {
         )
         .with_form(FormMethod::of(head, admitting.route, headers));
         if self.log.is_wanted() {
-            let draft = self.draft(head, &policy).with_rule(
-                Some(admitting.route.host.to_string()),
-                admitting.route.grant.as_ref().map(|grant| grant.grant_id.clone()),
-            );
+            let route = admitting.route;
+            let grant = route.grant.as_ref().map(|grant| grant.grant_id.clone());
+            let draft = self
+                .draft(head, &policy)
+                .with_rule(Some(route.host.to_string()), grant)
+                .with_proposal(proposal_of(route, head));
             permit = permit.with_event(self.log.clone(), place, draft);
         }
         Verdict::Forward(Forward { permit, upstream })

@@ -156,6 +156,7 @@ impl Events {
             microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             generation: self.table.load().generation,
             grant_id: None,
+            proposal_id: None,
             git: None,
             lost_before: 0,
         }

@@ -92,7 +92,7 @@ impl Command {
             Self::Routes(command) => command.run(context).await,
             Self::Pipelock(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
-            Self::Audit(command) => command.run(context),
+            Self::Audit(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Info(command) => command.run(context).await,
             Self::Doctor(command) => command.run(context).await,

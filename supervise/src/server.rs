@@ -204,7 +204,8 @@ impl Supervise {
             response_bytes: 0,
             microseconds: u64::try_from(started.clock.elapsed().as_micros()).unwrap_or(u64::MAX),
             generation: 0,
-            grant_id: ended.proposal.map(|id| id.grant()),
+            grant_id: None,
+            proposal_id: ended.proposal,
             git: None,
             lost_before: 0,
         };

@@ -98,6 +98,7 @@ fn egress_block() -> Tool {
                 "description": "Only for a host that needs a credential which the operator has: it is put into your requests outside of the sandbox. Ignored for a host that is listed already."
             },
             "justification": justification(),
+            "denial_id": denial_id(),
         }),
         &["host", "justification"],
     );
@@ -163,6 +164,7 @@ fn pipelock_block() -> Tool {
                 "description": "The rule that the refusal names"
             },
             "justification": justification(),
+            "denial_id": denial_id(),
         }),
         &["host", "justification"],
     );
@@ -237,6 +239,14 @@ fn justification() -> Value {
         "minLength": 1,
         "maxLength": MAX_JUSTIFICATION,
         "description": "For the operator, in one to three sentences: what you are doing for whom, and why it needs exactly this"
+    })
+}
+
+fn denial_id() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^e-[0-9a-z]{4,40}$",
+        "description": "The refusal that this follows, as its `remedy` gives it; leave it out when there was none"
     })
 }
 

@@ -116,6 +116,60 @@ fn a_grant_lies_beside_the_lasting_route_and_carries_its_credential() {
     assert_eq!(granted.path_allowlist, Some(vec!["/y/".parse().unwrap()]));
 }
 
+#[test]
+fn what_a_proposal_added_is_written_down_and_goes_back_to_it_alone() {
+    let proposals: [ProposalId; 3] = ["p-0001", "p-0002", "p-0003"].map(|id| id.parse().unwrap());
+    let merged = |table: RouteTable, at: usize, ask| {
+        let merged = table.merge_proposal(&proposals[at], &ask, None);
+        merged.unwrap().table
+    };
+    let table = parse("- host: a.example\n  path_allowlist: [/x/]\n  methods: [GET]\n");
+    let table = merged(table, 0, asked("a.example", &["/y/"], &["GET"]));
+    let table = merged(table, 1, asked("a.example", &["/y/"], &["POST"]));
+    let table = merged(table, 2, asked("b.example", &["/z/"], &[]));
+    let again = merged(table.clone(), 2, asked("b.example", &["/z/"], &[]));
+    assert_eq!(again, table, "the same once more adds nothing");
+    for (host, method, path, proposal) in [
+        ("a.example", "GET", "/x/1", None),
+        ("a.example", "GET", "/y/1", Some(0)),
+        ("a.example", "POST", "/x/1", Some(1)),
+        ("a.example", "POST", "/y/1", Some(1)),
+        ("b.example", "GET", "/z/1", Some(2)),
+    ] {
+        let host = host.parse().unwrap();
+        let request = RequestLine {
+            host: &host,
+            method,
+            path: path.as_bytes(),
+        };
+        let route = table.decide(request, |_| true).unwrap();
+        let expected = proposal.map(|at: usize| &proposals[at]);
+        assert_eq!(route.proposal_of(request), expected, "{method} {path}");
+    }
+    let text = table.render().unwrap();
+    assert_eq!(RouteTable::parse(text.as_bytes()).unwrap(), table);
+}
+
+#[test]
+fn a_grant_names_its_proposal_and_leaves_the_lasting_route_alone() {
+    let proposal: ProposalId = "p-0001".parse().unwrap();
+    let before = parse("- host: a.example\n  path_allowlist: [/x/]\n");
+    let grant = Grant {
+        grant_id: proposal.grant(),
+        expires_at: None,
+        once: true,
+    };
+    let merged = before
+        .merge_proposal(&proposal, &asked("a.example", &["/y/"], &[]), Some(grant))
+        .unwrap();
+    let [lasting, granted] = merged.table.routes() else {
+        panic!("{:?}", merged.table)
+    };
+    assert_eq!(lasting.added_by, []);
+    assert_eq!(granted.added_by[0].proposal_id, proposal);
+    assert_eq!(proposal.grant().proposal(), proposal);
+}
+
 /// Requests that tell apart what small tables admit.
 fn probes(host: &HostName) -> Vec<(HostName, &'static str, &'static str)> {
     let mut probes = Vec::new();

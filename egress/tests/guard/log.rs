@@ -51,3 +51,28 @@ async fn an_upstream_that_cannot_be_reached_is_told_and_logged() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_request_names_the_proposal_without_which_it_would_not_have_been_admitted() {
+    let bottle = Bottle::start(
+        "- host: open.example\n  path_allowlist: [/first/, /asked/]\n  methods: [GET, POST]\n  added_by:\n  \
+         - {proposal_id: p-0001, path_allowlist: [/asked/]}\n  - {proposal_id: p-0002, methods: [POST]}\n",
+    );
+    let expected = [
+        ("GET", "/first/x", None),
+        ("GET", "/asked/x", Some("p-0001")),
+        ("POST", "/asked/x", Some("p-0002")),
+        ("POST", "/first/x", Some("p-0002")),
+    ];
+    for (count, (method, path, proposal)) in expected.into_iter().enumerate() {
+        bottle
+            .send(Way::TunnelHttp2, &ask(method, "open.example", path))
+            .await;
+        let event = bottle.events(count + 1).await[count].clone();
+        assert_eq!(
+            event.proposal_id.as_ref().map(contract::ProposalId::as_str),
+            proposal,
+            "{method} {path}"
+        );
+    }
+}

@@ -386,6 +386,7 @@ async fn with_supervise_a_denial_holds_the_call_that_asks_for_it() {
         )
         .await;
     let remedy = serde_json::to_value(got.denial().remedy.unwrap()).unwrap();
+    let event = bottle.events(1).await[0].clone();
     assert_eq!(
         remedy,
         serde_json::json!({
@@ -394,6 +395,7 @@ async fn with_supervise_a_denial_holds_the_call_that_asks_for_it() {
                 "host": "filtered.example",
                 "methods": ["DELETE"],
                 "justification": "DELETE https://filtered.example/ was refused",
+                "denial_id": event.event_id,
             },
         })
     );
@@ -402,4 +404,9 @@ async fn with_supervise_a_denial_holds_the_call_that_asks_for_it() {
         .unwrap_err();
     let remedy = serde_json::to_value(refused.denial().remedy.unwrap()).unwrap();
     assert_eq!(remedy["arguments"]["host"], "new.example");
+    let event = bottle.events(2).await[1].clone();
+    assert_eq!(
+        remedy["arguments"]["denial_id"],
+        serde_json::json!(event.event_id)
+    );
 }

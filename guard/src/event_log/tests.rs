@@ -47,6 +47,7 @@ fn event(log: &EventLog) -> AccessEvent {
         microseconds: 0,
         generation: 1,
         grant_id: None,
+        proposal_id: None,
         git: None,
         lost_before: 0,
     }

@@ -7,7 +7,9 @@ use crate::error::{Doing as _, Error, Result};
 use crate::written_inside;
 use contract::audit::LastingChange;
 use contract::place::{config, run};
-use contract::{Grant, GrantId, GrantLedger, Guard, HostName, Route, RouteAsk, RouteTable, Sha256Hex, merge};
+use contract::{
+    Grant, GrantId, GrantLedger, Guard, HostName, ProposalId, Route, RouteAsk, RouteTable, Sha256Hex, merge,
+};
 use std::collections::BTreeSet;
 
 /// The table in force, as its file says; refused by name on a bottle without egress.
@@ -36,6 +38,7 @@ fn parse(target: &Target, bytes: &[u8]) -> Result<RouteTable> {
 pub fn block(
     target: &Target,
     environment: &Environment,
+    proposal: &ProposalId,
     ask: &RouteAsk,
     grant: Option<Grant>,
 ) -> Result<Change> {
@@ -62,11 +65,9 @@ pub fn block(
         // What an interrupted command has written already.
         change = to(target, environment, &before, before.clone())?;
     } else {
-        let merged = match &grant {
-            Some(grant) => pruned.merge_grant(ask, grant.clone()),
-            None => pruned.merge(ask),
-        };
-        let merged = merged.map_err(failed)?;
+        let merged = pruned
+            .merge_proposal(proposal, ask, grant.clone())
+            .map_err(failed)?;
         change = to(target, environment, &before, merged.table.clone())?;
         if merged.ignored_auth {
             change.notes.push(format!(

@@ -29,7 +29,7 @@ pub fn grant(target: &Target, environment: &Environment, id: &GrantId) -> Result
     let before = egress::table(target)?;
     let is_it = |route: &&Route| route.grant.as_ref().is_some_and(|grant| grant.grant_id == *id);
     let host = before.routes().iter().find(is_it).map(|route| route.host.clone());
-    let proposal = id.as_str().replacen("g-", "p-", 1).parse().ok();
+    let proposal = Some(id.proposal());
     if let Some(host) = host {
         let routes = before
             .routes()
@@ -68,7 +68,7 @@ pub fn lasting(
     let Some(present) = before.lasting(host) else {
         return Ok(None);
     };
-    let reverted = reverted(present, was);
+    let reverted = reverted(present, proposal, was);
     let routes = before
         .routes()
         .iter()
@@ -92,7 +92,7 @@ fn table(before: &RouteTable, routes: Vec<Route>) -> Result<RouteTable> {
 }
 
 /// The route without what that approval added; `None` when nothing of it stays.
-fn reverted(present: &Route, was: &LastingChange) -> Option<Route> {
+fn reverted(present: &Route, proposal: &ProposalId, was: &LastingChange) -> Option<Route> {
     let before = was.before.as_ref()?;
     let mut route = present.clone();
     take_out(
@@ -101,6 +101,9 @@ fn reverted(present: &Route, was: &LastingChange) -> Option<Route> {
         &was.after.path_allowlist,
     );
     take_out(&mut route.methods, &before.methods, &was.after.methods);
+    route
+        .added_by
+        .retain(|addition| addition.proposal_id != *proposal);
     Some(route)
 }
 

@@ -5,15 +5,17 @@
 //! who may write both files and knows how they are made.
 
 mod append;
+pub mod events;
 mod index;
 mod read;
 mod show;
+pub mod story;
 mod verify;
 
 pub use append::{Note, operator};
 pub use index::Index;
 pub use read::{Line, read};
-pub use show::line;
+pub use show::{event_line, line};
 pub use verify::{Finding, verify};
 
 use crate::error::{Error, Result};

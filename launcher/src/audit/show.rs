@@ -1,7 +1,8 @@
 //! One line for a reader, from one entry.
 
-use contract::GrantEndCause;
 use contract::audit::{Asked, AuditEntry, AuditEvent, FileChange, Outcome, Verdict, Verified, Who};
+use contract::text::harmless;
+use contract::{AccessEvent, Decision, GrantEndCause, Slug};
 
 /// `2026-11-21T15:40:00.000Z  operator     p-1a2b3c4d  approved …`; with the slug where several logs are shown.
 pub fn line(entry: &AuditEntry, with_slug: bool) -> String {
@@ -24,6 +25,37 @@ pub fn line(entry: &AuditEntry, with_slug: bool) -> String {
     )
 }
 
+/// The same for an access event; the proposal that it goes back to, or else its own identifier, which an ask may name.
+pub fn event_line(event: &AccessEvent, slug: Option<&Slug>) -> String {
+    let slug = slug.map_or_else(String::new, |slug| format!("{slug}  "));
+    let proposal = event.proposal_id.as_ref().map(ToString::to_string);
+    let grant = event.grant_id.as_ref().map(ToString::to_string);
+    let id = proposal.or(grant).unwrap_or_else(|| "-".to_owned());
+    let decision = match event.decision {
+        Decision::Allowed => "allowed",
+        Decision::Denied => "denied",
+        Decision::Failed => "failed",
+    };
+    let text = |part: &Option<String>| part.as_deref().map(harmless).unwrap_or_default();
+    let mut told = format!("{decision}: {}", text(&event.method));
+    if told.ends_with(' ') {
+        told.push_str(&text(&event.rule));
+    }
+    told.push_str(&format!(" {}{}", text(&event.host), text(&event.path)));
+    if let Some(status) = event.status {
+        told.push_str(&format!(" {status}"));
+    }
+    if let Some(reason) = event.reason {
+        told.push_str(&format!(" {reason}"));
+    }
+    format!(
+        "{}  {slug}{:<12} {id:<10}  {told} ({})",
+        event.time,
+        event.guard.to_string(),
+        event.event_id
+    )
+}
+
 fn who(who: &Who) -> String {
     match who {
         Who::Operator { user, .. } => user.clone(),
@@ -35,7 +67,15 @@ fn who(who: &Who) -> String {
 
 fn what(event: &AuditEvent) -> String {
     match event {
-        AuditEvent::Proposed { tool, asked, .. } => format!("{tool}: {}", asked_for(asked)),
+        AuditEvent::Proposed {
+            tool,
+            asked,
+            denial_id,
+            ..
+        } => {
+            let after = denial_id.as_ref().map(|denial| format!(" (after {denial})"));
+            format!("{tool}: {}{}", asked_for(asked), after.unwrap_or_default())
+        }
         AuditEvent::Decided {
             verdict,
             approved,

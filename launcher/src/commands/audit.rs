@@ -1,11 +1,12 @@
 //! `bottle audit`
 
+use crate::audit::story::{Story, Thread};
 use crate::audit::{self, AuditLog, Finding};
 use crate::cli::Context;
 use crate::error::{Error, Kind, Result};
 use crate::home::Home;
 use clap::Args;
-use contract::{AuditEntry, Slug};
+use contract::{AccessEvent, AuditEntry, Slug, Timestamp};
 use serde::Serialize;
 
 /// Show what was asked, decided, applied and ended in a bottle. The log outlives the bottle.
@@ -14,7 +15,8 @@ pub struct Audit {
     /// The bottle, by its slug or the beginning of it. Default: every bottle that has a log.
     pub slug: Option<String>,
 
-    /// Only what belongs to this proposal (p-…) or grant (g-…).
+    /// Only what belongs to this proposal (p-…), grant (g-…) or request (e-…): with the requests that were refused before and
+    /// allowed after.
     #[arg(long, value_name = "ID")]
     pub of: Option<String>,
 
@@ -33,32 +35,44 @@ struct Verified {
 
 impl Audit {
     /// Does it.
-    pub fn run(self, context: &Context) -> Result<()> {
+    pub async fn run(self, context: &Context) -> Result<()> {
         let home = context.home()?;
         let slugs = self.meant(&home)?;
         if self.verify {
             return verify(context, &home, slugs);
         }
-        let mut entries: Vec<AuditEntry> = Vec::new();
-        for slug in &slugs {
-            entries.extend(audit::read(&AuditLog::of(&home, slug))?);
-        }
-        if let Some(of) = &self.of {
-            entries.retain(|entry| belongs(entry, of));
+        let mut parts: Vec<Part> = Vec::new();
+        match &self.of {
+            None => {
+                for slug in &slugs {
+                    let entries = audit::read(&AuditLog::of(&home, slug))?;
+                    parts.extend(entries.into_iter().map(|entry| Part::Entry(Box::new(entry))));
+                }
+            }
+            Some(of) => {
+                let thread = Thread::parse(of).ok_or_else(|| {
+                    let shown = contract::text::harmless(of);
+                    Error::usage(format!("`{shown}` is none of p-…, g-… and e-…"))
+                        .hinted("`bottle audit` shows the proposals, a refusal its own e-…")
+                })?;
+                for slug in &slugs {
+                    parts.extend(story(context, &home, slug, &thread).await?);
+                }
+            }
         }
         // One log is in the order of its lines, whatever the clock did; several are told together by time.
-        if slugs.len() > 1 {
-            entries.sort_by_key(|entry| entry.time);
+        if slugs.len() > 1 || self.of.is_some() {
+            parts.sort_by_key(Part::time);
         }
         if context.printer.wants_json() {
-            return context.printer.json(&entries);
+            return context.printer.json(&parts);
         }
-        if entries.is_empty() {
+        if parts.is_empty() {
             context.printer.message("nothing was audited");
         }
         let several = slugs.len() > 1;
-        for entry in &entries {
-            context.printer.data(&audit::line(entry, several));
+        for part in &parts {
+            context.printer.data(&part.line(several));
         }
         Ok(())
     }
@@ -91,12 +105,64 @@ impl Audit {
     }
 }
 
-fn belongs(entry: &AuditEntry, of: &str) -> bool {
-    // A grant has the digits of its proposal, so either finds both.
-    let digits = of.strip_prefix("p-").or(of.strip_prefix("g-")).unwrap_or(of);
-    let same = |id: Option<&str>| id.and_then(|id| id.get(2..)) == Some(digits);
-    same(entry.proposal_id.as_ref().map(contract::ProposalId::as_str))
-        || same(entry.grant_id.as_ref().map(contract::GrantId::as_str))
+/// What is told of one thread: an entry of the log, or an access event of the bottle whose slug it comes with.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part {
+    Entry(Box<AuditEntry>),
+    Event {
+        slug: Slug,
+        #[serde(flatten)]
+        event: Box<AccessEvent>,
+    },
+}
+
+impl Part {
+    fn time(&self) -> Timestamp {
+        match self {
+            Self::Entry(entry) => entry.time,
+            Self::Event { event, .. } => event.time,
+        }
+    }
+
+    fn line(&self, with_slug: bool) -> String {
+        match self {
+            Self::Entry(entry) => audit::line(entry, with_slug),
+            Self::Event { slug, event } => audit::event_line(event, with_slug.then_some(slug)),
+        }
+    }
+}
+
+/// Everything of one bottle that belongs to it.
+async fn story(context: &Context, home: &Home, slug: &Slug, thread: &Thread) -> Result<Vec<Part>> {
+    let entries = audit::read(&AuditLog::of(home, slug))?;
+    let mut story = Story::of(thread, &entries);
+    let is_unknown = !story.is_open() && !entries.iter().any(|entry| story.has_entry(entry));
+    if is_unknown {
+        return Ok(Vec::new());
+    }
+    let mut told = Ok(());
+    if story.is_open() {
+        told = audit::events::each(context, home, slug, |event| story.learn(&event, &entries)).await;
+    }
+    let mut parts = Vec::new();
+    if told.is_ok() {
+        let event_of_it = |event: AccessEvent| {
+            if story.has_event(&event) {
+                let (slug, event) = (slug.clone(), Box::new(event));
+                parts.push(Part::Event { slug, event });
+            }
+        };
+        told = audit::events::each(context, home, slug, event_of_it).await;
+    }
+    if let Err(error) = told {
+        context.printer.warning(&format!(
+            "{slug}: its access events cannot be read, so only the audit is told: {error}"
+        ));
+    }
+    let of_it = entries.into_iter().filter(|entry| story.has_entry(entry));
+    parts.extend(of_it.map(|entry| Part::Entry(Box::new(entry))));
+    Ok(parts)
 }
 
 fn verify(context: &Context, home: &Home, slugs: Vec<Slug>) -> Result<()> {

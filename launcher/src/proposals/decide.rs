@@ -141,7 +141,7 @@ pub fn change_of(
                 expires_at: *expires_at,
                 once: *once,
             });
-            apply::egress::block(target, &context.environment, &asked.ask, grant)
+            apply::egress::block(target, &context.environment, item.id(), &asked.ask, grant)
         }
         Ask::PipelockBlock(asked) => apply::seat::block(target, asked, &grant_id, *expires_at),
         Ask::CapabilityBlock(asked) => apply::capability::block(target, asked),

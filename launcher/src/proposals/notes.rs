@@ -96,6 +96,7 @@ fn proposed_note(item: &Item) -> Note {
         created_at: item.proposal.asked_at,
         asked: asked(&item.proposal.ask),
         justification: escaped(item.proposal.ask.justification()),
+        denial_id: item.proposal.ask.denial_id().cloned(),
     };
     Note::by(Who::Agent, event).joined(Some(item.id()), None)
 }

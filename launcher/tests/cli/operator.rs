@@ -111,7 +111,7 @@ fn everything_to_decide_by_is_shown_and_the_agents_words_are_quoted() {
     would be enforced
     --- routes.yaml (in force)
     +++ routes.yaml (to be)
-    @@ -1,4 +1,9 @@
+    @@ -1,4 +1,11 @@
      schema_version: 1
     -generation: 1
     +generation: 2
@@ -122,6 +122,8 @@ fn everything_to_decide_by_is_shown_and_the_agents_words_are_quoted() {
     +  - /simple/
     +  methods:
     +  - GET
+    +  added_by:
+    +  - proposal_id: p-00000001
     --- stderr
     ");
 }

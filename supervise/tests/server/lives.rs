@@ -115,9 +115,9 @@ fn every_call_is_one_access_event_that_its_proposal_can_be_joined_with() {
         .collect();
     assert_eq!(events.len(), 2, "{text}");
     assert_eq!(events[0].decision, contract::Decision::Denied);
-    assert_eq!(events[0].grant_id, None);
+    assert_eq!(events[0].proposal_id, None);
     assert_eq!(events[1].decision, contract::Decision::Allowed);
     assert_eq!(events[1].host.as_deref(), Some("a.example"));
     assert_eq!(events[1].rule.as_deref(), Some("egress-block"));
-    assert_eq!(events[1].grant_id, Some(id_of(&proposal).grant()));
+    assert_eq!(events[1].proposal_id, Some(id_of(&proposal)));
 }

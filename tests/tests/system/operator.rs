@@ -30,6 +30,7 @@ fn what_is_refused_is_asked_for_approved_and_then_passes() {
 struct Loop<'a>(Asking<'a>);
 
 const OTHER: &str = "https://api.test.example/repos/other/readme";
+const PLACE: &str = "api.test.example/repos/other/readme";
 
 impl Loop<'_> {
     fn approved(&self) -> anyhow::Result<()> {
@@ -48,6 +49,34 @@ impl Loop<'_> {
         ensure!(answer.contains("api.test.example is live since"), "{answer}");
         let (status, body) = self.0.curl(OTHER)?;
         ensure!(status == "200", "after the approval: {status} {body}");
+        let denial_id = remedy["arguments"]["denial_id"].as_str();
+        let denial_id = denial_id.context("the remedy names no refusal")?;
+        // Found by the proposal and by the refusal alike.
+        self.story(&id, denial_id)?;
+        self.story(denial_id, denial_id)
+    }
+
+    /// The refused request, the question, the answer, and the same request let in, in this order.
+    fn story(&self, of: &str, denial_id: &str) -> anyhow::Result<()> {
+        let audit = ["audit", self.0.bottle.slug(), "--of", of];
+        let told = self.0.home.succeed(&audit)?;
+        let refused = format!("denied: GET {PLACE} 403 path_not_allowed ({denial_id})");
+        let asked = format!("(after {denial_id})");
+        let allowed = format!("allowed: GET {PLACE} 200");
+        let mut rest = told.as_str();
+        for part in [
+            refused.as_str(),
+            &asked,
+            "approved",
+            "applying",
+            "applied:",
+            &allowed,
+        ] {
+            let at = rest
+                .find(part)
+                .with_context(|| format!("--of {of}: no `{part}` in its place: {told}"))?;
+            rest = rest.get(at..).unwrap_or_default();
+        }
         Ok(())
     }
 
