@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use secrets::hostname;
 
 use crate::examiner::Examiner;
+use crate::joined::{Joined, Writing};
 use crate::refused::{Place, Refused};
 
 /// So many characters of a name that look like data are too many.
@@ -146,11 +147,7 @@ pub fn put_together(examiner: &Examiner, place: &Place, pieces: &[&[u8]]) -> Res
     if pieces.iter().filter(|piece| !piece.is_empty()).count() < 2 {
         return Ok(());
     }
-    let mut text = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
-    let mut ends = Vec::with_capacity(pieces.len());
-    for piece in pieces {
-        text.extend_from_slice(piece);
-        ends.push(text.len());
-    }
-    examiner.pieces(place, &text, &ends)
+    let mut joined = Joined::new(examiner, place.clone(), Writing::Plain);
+    pieces.iter().for_each(|piece| joined.piece(piece));
+    joined.settle(false).map(drop)
 }

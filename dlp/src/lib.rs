@@ -24,6 +24,7 @@ pub mod head;
 pub mod health;
 pub mod hidden;
 pub mod instructions;
+pub mod joined;
 pub mod messages;
 pub mod permit;
 pub mod policy;

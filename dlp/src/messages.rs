@@ -1,23 +1,22 @@
 //! The messages of a WebSocket.
 //!
-//! A message up to [`LONGEST_WHOLE`] is held until it ends, looked at by itself, and looked at once more behind the end of what
-//! came before it, since a secret may be sent in two messages. A longer one streams, as a long body does.
+//! A message up to [`LONGEST_WHOLE`] is held until it ends, and looked at by itself. A longer one streams, as a long body does. All
+//! of them are looked at once more put together, however many there are, since a secret may be sent a few bytes at a time: the
+//! messages as they stand, and the text values of those that are JSON.
 
 use ::guard::held::{Budget, HeldBody};
 use bytes::Bytes;
 use mitm::{Cut, MessageInspector, Released};
 use secrets::HoldBack;
 
-use crate::body::json_values;
+use crate::body::JsonReader;
 use crate::examiner::{Examiner, TextScan};
-use crate::head;
+use crate::joined::{Joined, Writing};
 use crate::permit::Verdicts;
 use crate::refused::{Place, Refused};
 
 /// Messages up to this many bytes are looked at whole before the first byte leaves.
 const LONGEST_WHOLE: usize = 64 * 1024;
-/// So many bytes of what was sent before a message are looked at with it: the longest token that is split, and some.
-const REMEMBERED: usize = 4096;
 
 /// Looks at what the agent sends.
 pub struct Messages {
@@ -26,12 +25,25 @@ pub struct Messages {
     budget: Budget,
     held: Option<HeldBody>,
     /// A message that is too long to be held.
-    long: Option<(TextScan, HoldBack)>,
-    /// The end of what was sent before, as it stood and the text values of its JSON.
-    before: Vec<u8>,
-    values_before: Vec<u8>,
-    /// The end of what was sent in pings, pongs and closes, which is a stream of its own.
-    controls_before: Vec<u8>,
+    long: Option<Long>,
+    together: Together,
+    /// What is sent in pings, pongs and closes, which is a stream of its own.
+    controls: Joined,
+}
+
+/// A message that goes through.
+struct Long {
+    text: TextScan,
+    window: HoldBack,
+    json: JsonReader,
+}
+
+/// The messages of one direction, put together.
+struct Together {
+    /// As they stand.
+    messages: Joined,
+    /// The text values of their JSON.
+    values: Joined,
 }
 
 // === impl Messages ===
@@ -39,82 +51,87 @@ pub struct Messages {
 impl Messages {
     /// For the WebSocket of one request.
     pub fn new(examiner: Examiner, verdicts: Verdicts, budget: &Budget) -> Self {
+        let joined = |writing| Joined::new(&examiner, Place::Messages, writing);
         Self {
+            together: Together {
+                messages: joined(Writing::Plain),
+                values: joined(Writing::Json),
+            },
+            controls: joined(Writing::Plain),
             examiner,
             verdicts,
             budget: budget.clone(),
             held: None,
             long: None,
-            before: Vec::new(),
-            values_before: Vec::new(),
-            controls_before: Vec::new(),
         }
     }
 
     fn take(&mut self, data: Bytes, released: &mut Released) -> Result<(), Refused> {
-        if let Some((text, window)) = &mut self.long {
-            let hold = text.push(&data)?;
-            remember(&mut self.before, &data);
-            window.release(data, hold, |piece| released.push(piece));
-            return Ok(());
+        if let Some(long) = &mut self.long {
+            return long.push(data, &mut self.together, released);
         }
         let budget = &self.budget;
         let held = self.held.get_or_insert_with(|| budget.body());
         if held.len() + data.len() <= LONGEST_WHOLE {
             return held.push(&data).map_err(|_| Refused::HeldTooMuch);
         }
-        let mut text = self.examiner.text(Place::Message);
-        let mut window = HoldBack::new();
         let held = self.held.take().map(HeldBody::into_bytes).unwrap_or_default();
-        // What came before may have begun what this message ends. The message is read by itself all the same: behind another
-        // word a token does not look like one.
-        let beginning = held.get(..REMEMBERED).unwrap_or(&held);
-        head::put_together(&self.examiner, &Place::Messages, &[&self.before, beginning])?;
-        self.values_before.clear();
-        for piece in [held, data] {
-            let hold = text.push(&piece)?;
-            remember(&mut self.before, &piece);
-            window.release(piece, hold, |piece| released.push(piece));
-        }
-        self.long = Some((text, window));
-        Ok(())
+        let long = self.long.insert(Long {
+            text: self.examiner.text(Place::Message),
+            window: HoldBack::new(),
+            json: JsonReader::lenient(),
+        });
+        long.push(held, &mut self.together, released)?;
+        long.push(data, &mut self.together, released)
     }
 
     fn end(&mut self, released: &mut Released) -> Result<(), Refused> {
-        if let Some((mut text, mut window)) = self.long.take() {
-            text.finish()?;
-            window.release_all(|piece| released.push(piece));
+        if let Some(mut long) = self.long.take() {
+            long.text.finish()?;
+            self.together.end()?;
+            long.window.release_all(|piece| released.push(piece));
             return Ok(());
         }
         if let Some(held) = self.held.take() {
             let message = held.into_bytes();
-            self.look_at(&message)?;
+            self.examiner.whole(&Place::Message, &message)?;
+            self.together.push(&message, &mut JsonReader::lenient())?;
+            self.together.end()?;
             released.push(message);
-        }
-        Ok(())
-    }
-
-    fn look_at(&mut self, message: &[u8]) -> Result<(), Refused> {
-        self.examiner.whole(&Place::Message, message)?;
-        head::put_together(&self.examiner, &Place::Messages, &[&self.before, message])?;
-        remember(&mut self.before, message);
-        let values = json_values(message);
-        if !values.is_empty() {
-            let mut pieces: Vec<&[u8]> = vec![&self.values_before];
-            pieces.extend(values.iter().map(Vec::as_slice));
-            head::put_together(&self.examiner, &Place::Messages, &pieces)?;
-            remember(&mut self.values_before, &values.concat());
         }
         Ok(())
     }
 }
 
-/// Keeps the end of what was sent.
-fn remember(before: &mut Vec<u8>, message: &[u8]) {
-    let end = message.len().saturating_sub(REMEMBERED);
-    before.extend_from_slice(message.get(end..).unwrap_or_default());
-    let too_much = before.len().saturating_sub(REMEMBERED);
-    before.drain(..too_much);
+// === impl Long ===
+
+impl Long {
+    fn push(&mut self, data: Bytes, together: &mut Together, released: &mut Released) -> Result<(), Refused> {
+        let by_itself = self.text.push(&data)?;
+        let hold = by_itself.max(together.push(&data, &mut self.json)?);
+        self.window.release(data, hold, |piece| released.push(piece));
+        Ok(())
+    }
+}
+
+// === impl Together ===
+
+impl Together {
+    /// The next bytes of a message. Gives how many so far, counted from the last, must not leave yet.
+    fn push(&mut self, bytes: &[u8], json: &mut JsonReader) -> Result<usize, Refused> {
+        self.messages.push(bytes);
+        json.push(bytes, &mut self.values)?;
+        Ok(self.messages.settle(true)?.max(self.values.settle(true)?))
+    }
+
+    /// The message is over.
+    fn end(&mut self) -> Result<(), Refused> {
+        self.messages.end();
+        self.values.end();
+        self.messages.settle(false)?;
+        self.values.settle(false)?;
+        Ok(())
+    }
 }
 
 impl MessageInspector for Messages {
@@ -133,13 +150,11 @@ impl MessageInspector for Messages {
     }
 
     fn control(&mut self, payload: &[u8]) -> Result<(), Cut> {
-        let pieces = [self.controls_before.as_slice(), payload];
-        let looked_at = self
-            .examiner
-            .whole(&Place::Message, payload)
-            .and_then(|()| head::put_together(&self.examiner, &Place::Messages, &pieces));
-        remember(&mut self.controls_before, payload);
-        looked_at.map_err(|refused| self.verdicts.cut(&refused))
+        let looked_at = self.examiner.whole(&Place::Message, payload).and_then(|()| {
+            self.controls.piece(payload);
+            self.controls.settle(false)
+        });
+        looked_at.map(drop).map_err(|refused| self.verdicts.cut(&refused))
     }
 
     fn finish(&mut self, _released: &mut Released) -> Result<(), Cut> {
@@ -206,12 +221,60 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_sent_a_few_bytes_at_a_time_is_found_among_anything() {
+        let secret = secret();
+        let json = |piece: &[u8]| format!("{{\"part\":\"{}\"}}", String::from_utf8_lossy(piece));
+        let plain = |piece: &[u8]| String::from_utf8_lossy(piece).into_owned();
+        for size in [1, 2, 5, 7] {
+            for write in [&plain as &dyn Fn(&[u8]) -> String, &json] {
+                let mut messages = messages();
+                for before in ["hello", "x7y8z9", &long(), "bob1"] {
+                    assert!(send(
+                        &mut messages,
+                        &write(before.trim_end().as_bytes()).replace('\n', " ")
+                    ));
+                }
+                let pieces: Vec<&[u8]> = secret.as_bytes().chunks(size).collect();
+                for (at, piece) in pieces.iter().enumerate() {
+                    assert!(messages.control(b"ping").is_ok());
+                    let passes = send(&mut messages, &write(piece));
+                    assert_eq!(passes, at + 1 < pieces.len(), "{size}: {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_environment_in_many_messages_is_found() {
+        let mut messages = messages();
+        assert!(send(&mut messages, "it is "));
+        let value = "correct horse battery";
+        let sent = value
+            .chars()
+            .take_while(|one| send(&mut messages, &one.to_string()));
+        assert_eq!(sent.count(), value.len() - 1);
+    }
+
+    #[test]
+    fn much_conversation_in_small_messages_is_no_secret() {
+        let mut messages = messages();
+        for number in 0..3000_u32 {
+            let message = format!(
+                "{{\"id\":\"{:08x}\",\"n\":{number}}}",
+                number.wrapping_mul(2_654_435_761)
+            );
+            assert!(send(&mut messages, &message), "{number}");
+        }
+    }
+
+    #[test]
     fn a_secret_in_two_pings_is_found() {
         let secret = secret();
         let (first, second) = secret.as_bytes().split_at(9);
         let mut messages = messages();
         assert!(messages.control(first).is_ok());
         assert!(messages.control(second).is_err());
+        let mut messages = self::messages();
         assert!(messages.control(b"correct horse").is_ok());
         assert!(messages.control(b" battery").is_err());
     }

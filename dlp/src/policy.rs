@@ -39,6 +39,8 @@ pub struct CompiledPolicy {
     recovery_phrase_rules: Vec<Arc<str>>,
     /// Rules whose matches speak for themselves by their form.
     by_form: HashSet<Arc<str>>,
+    /// What such matches begin with.
+    keywords: regex::bytes::Regex,
     /// Hosts whose names were judged and are in order: the same few are asked for again and again.
     named_well: RwLock<HashSet<String>>,
 }
@@ -72,12 +74,14 @@ impl CompiledPolicy {
             .filter(|rule| rule.detector == Some(RECOVERY_PHRASE))
             .map(|rule| rule.id.as_str().into())
             .collect();
-        let by_form = rules
-            .rules()
-            .iter()
-            .filter(|rule| rule.detector.is_none() && rule.judge == Judge::Form && !rule.keywords.is_empty())
-            .map(|rule| rule.id.as_str().into())
-            .collect();
+        let by_form = || {
+            let has_form = |rule: &&secrets::Rule| {
+                rule.detector.is_none() && rule.judge == Judge::Form && !rule.keywords.is_empty()
+            };
+            rules.rules().iter().filter(has_form)
+        };
+        let keywords = one_of(by_form().flat_map(|rule| &rule.keywords))?;
+        let by_form = by_form().map(|rule| rule.id.as_str().into()).collect();
         let own = own_rules(&seat)?;
         rules
             .extend(own)
@@ -101,6 +105,7 @@ impl CompiledPolicy {
             boot_deadlines,
             recovery_phrase_rules,
             by_form,
+            keywords,
             named_well: RwLock::default(),
             seat,
             dlp,
@@ -178,6 +183,16 @@ impl CompiledPolicy {
     /// Whether a rule knows what it finds by its form alone.
     pub fn knows_by_form(&self, rule: &str) -> bool {
         self.by_form.contains(rule)
+    }
+
+    /// Where in a text something stands with which a match of such a rule begins, ascending.
+    pub fn keywords_in(&self, text: &[u8]) -> impl Iterator<Item = usize> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let found = self.keywords.find_at(text, from)?.start();
+            from = found + 1;
+            Some(found)
+        })
     }
 
     /// Whether a finding of a rule of the operator's own is only told.
@@ -287,6 +302,16 @@ fn effective_sha256(seat: &Seat, dlp: &DlpFile) -> Sha256Hex {
         )
     );
     Sha256Hex::of(decides.as_bytes())
+}
+
+/// A pattern that matches each of these words, whatever the case of its letters.
+fn one_of<'w>(words: impl Iterator<Item = &'w String>) -> Result<regex::bytes::Regex, CompileError> {
+    let words: Vec<String> = words.map(|word| regex::escape(word)).collect();
+    regex::bytes::RegexBuilder::new(&words.join("|"))
+        .case_insensitive(true)
+        .unicode(false)
+        .build()
+        .map_err(|error| CompileError::Pattern(error.to_string()))
 }
 
 /// A pattern's name as a rule's.

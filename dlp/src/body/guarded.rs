@@ -1,38 +1,33 @@
-//! A body's text on its way through the scanner, with an eye on what would make others read it differently.
+//! A body's text on its way through the scanner: as it stands, and its values put together.
 //!
-//! JSON is UTF-8, or it is read in more than one way; nesting and part counts that no honest client sends are named instead of
-//! being carried. A form may hold any bytes: `curl --data-binary` calls every file one, and the scanner looks at it as it stands.
-
-use memchr::memmem::Finder;
+//! What would make others read it differently is named instead of being carried: JSON is UTF-8, or it is read in more than one
+//! way; nesting and part counts that no honest client sends. A form may hold any bytes: `curl --data-binary` calls every file
+//! one, and the scanner looks at it as it stands.
 
 use super::Form;
-use crate::examiner::TextScan;
-use crate::refused::Refused;
-
-/// JSON may be nested so deep; the deepest that common parsers take is 512 (Python's is about 1000, Go's 10,000).
-const DEPTH: usize = 512;
-/// A multipart body may have so many parts. Browsers and servers stop at 1,000 to 10,000.
-const PARTS: usize = 10_000;
+use super::form::FormReader;
+use super::json::JsonReader;
+use super::multipart::MultipartReader;
+use crate::examiner::{Examiner, TextScan};
+use crate::joined::{Joined, Writing};
+use crate::refused::{Place, Refused};
 
 /// A text under watch.
 pub(super) struct Guarded {
     scan: TextScan,
-    watch: Watch,
+    reader: Reader,
+    values: Joined,
 }
 
-enum Watch {
-    Json {
-        depth: usize,
-        in_string: bool,
-        escaped: bool,
-        utf8: Utf8,
-    },
-    Multipart {
-        boundary: Box<Finder<'static>>,
-        /// The last bytes, for a boundary that is split.
-        tail: Vec<u8>,
-        parts: usize,
-    },
+/// What reads the values.
+enum Reader {
+    Json(JsonReader, Utf8),
+    /// What is not said to be JSON and looks like it: it is read as such all the same.
+    LooksLikeJson(JsonReader),
+    Multipart(Box<MultipartReader>),
+    Form(FormReader),
+    /// It says nothing of itself, and nothing but white space has come.
+    Undecided,
     Nothing,
 }
 
@@ -43,131 +38,84 @@ struct Utf8 {
 }
 
 const NOT_UTF8: Refused = Refused::Malformed("it is not UTF-8");
+/// What some programs put in front of a text in UTF-8; some readers skip it (RFC 8259 section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 // === impl Guarded ===
 
 impl Guarded {
-    pub(super) fn new(scan: TextScan, form: &Form) -> Self {
-        let watch = match form {
-            Form::Json | Form::JsonLines => Watch::Json {
-                depth: 0,
-                in_string: false,
-                escaped: false,
-                utf8: Utf8::default(),
-            },
-            Form::Multipart(boundary) => Watch::Multipart {
-                boundary: Box::new(Finder::new(&[b"--", boundary.as_slice()].concat()).into_owned()),
-                tail: Vec::new(),
-                parts: 0,
-            },
-            Form::Urlencoded | Form::Other => Watch::Nothing,
+    pub(super) fn new(examiner: &Examiner, form: &Form) -> Self {
+        let reader = match form {
+            Form::Json | Form::JsonLines => Reader::Json(JsonReader::default(), Utf8::default()),
+            Form::Multipart(boundary) => Reader::Multipart(Box::new(MultipartReader::new(boundary))),
+            Form::Urlencoded => Reader::Form(FormReader::default()),
+            Form::Other => Reader::Undecided,
         };
-        Self { scan, watch }
+        let writing = match form {
+            Form::Json | Form::JsonLines | Form::Other => Writing::Json,
+            Form::Multipart(_) | Form::Urlencoded => Writing::Plain,
+        };
+        Self {
+            scan: examiner.text(Place::Body),
+            reader,
+            values: Joined::new(examiner, Place::BodyPieces, writing),
+        }
     }
 
     /// Gives how many of the bytes so far, counted from the last, must not leave yet.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
-        self.watch.push(bytes)?;
-        self.scan.push(bytes)
+        let held = self.scan.push(bytes)?;
+        let (pending, counts) = self.reader.push(bytes, &mut self.values)?;
+        let open = self.values.settle(counts)?;
+        Ok(held.max(open + pending))
     }
 
     pub(super) fn finish(&mut self) -> Result<(), Refused> {
-        match &self.watch {
-            Watch::Json { utf8, .. } if !utf8.begun.is_empty() => Err(NOT_UTF8),
-            _ => self.scan.finish(),
+        self.scan.finish()?;
+        match &mut self.reader {
+            Reader::Json(_, utf8) if !utf8.begun.is_empty() => return Err(NOT_UTF8),
+            Reader::Multipart(reader) => reader.finish(&mut self.values),
+            // A string without an end is a value to some.
+            _ => self.values.end(),
         }
+        self.values.settle(true).map(drop)
     }
 }
 
-// === impl Watch ===
+// === impl Reader ===
 
-impl Watch {
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+impl Reader {
+    /// Gives how many of the last bytes were not decided about, and whether the piece that is open is one.
+    fn push(&mut self, bytes: &[u8], values: &mut Joined) -> Result<(usize, bool), Refused> {
         match self {
-            Self::Nothing => Ok(()),
-            Self::Json {
-                depth,
-                in_string,
-                escaped,
-                utf8,
-            } => {
+            Self::Json(reader, utf8) => {
                 utf8.push(bytes)?;
-                let deepest = nesting(bytes, depth, in_string, escaped);
-                if deepest > DEPTH {
-                    return Err(Refused::Malformed("its JSON is nested too deep"));
+                reader.push(bytes, values)?;
+            }
+            Self::LooksLikeJson(reader) => reader.push(bytes, values)?,
+            Self::Multipart(reader) => return Ok((reader.push(bytes, values)?, true)),
+            Self::Form(reader) => {
+                reader.push(bytes, values);
+                return Ok((0, reader.in_value()));
+            }
+            Self::Undecided => {
+                let in_front = |byte: &&u8| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte);
+                let text = bytes
+                    .get(bytes.iter().take_while(in_front).count()..)
+                    .unwrap_or_default();
+                if let Some(first) = text.first() {
+                    *self = if matches!(first, b'{' | b'[') {
+                        Self::LooksLikeJson(JsonReader::lenient())
+                    } else {
+                        Self::Nothing
+                    };
+                    return self.push(text, values);
                 }
-                Ok(())
             }
-            Self::Multipart {
-                boundary,
-                tail,
-                parts,
-            } => {
-                *parts += count(boundary, tail, bytes);
-                if *parts > PARTS {
-                    return Err(Refused::Malformed("it has too many parts"));
-                }
-                Ok(())
-            }
+            Self::Nothing => {}
         }
+        Ok((0, true))
     }
-}
-
-/// Follows brackets outside strings; gives how deep it was at the deepest.
-fn nesting(bytes: &[u8], depth: &mut usize, in_string: &mut bool, escaped: &mut bool) -> usize {
-    let mut deepest = *depth;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        if *in_string {
-            if *escaped {
-                *escaped = false;
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            let Some(at) = memchr::memchr2(b'"', b'\\', rest) else {
-                break;
-            };
-            *escaped = rest.get(at) == Some(&b'\\');
-            *in_string = *escaped;
-            rest = rest.get(at + 1..).unwrap_or_default();
-            continue;
-        }
-        let Some((byte, after)) = rest.split_first() else {
-            break;
-        };
-        match byte {
-            b'"' => *in_string = true,
-            b'{' | b'[' => {
-                *depth += 1;
-                deepest = deepest.max(*depth);
-            }
-            b'}' | b']' => *depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        rest = after;
-    }
-    deepest
-}
-
-/// How many boundaries end in `bytes`, also those that began in what came before.
-fn count(boundary: &Finder<'static>, tail: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    let keep = boundary.needle().len() - 1;
-    let seam = bytes.get(..keep.min(bytes.len())).unwrap_or_default();
-    let mut across = std::mem::take(tail);
-    let before = across.len();
-    across.extend_from_slice(seam);
-    let split = boundary
-        .find_iter(&across)
-        .filter(|at| *at < before && at + boundary.needle().len() > before)
-        .count();
-    let whole = boundary.find_iter(bytes).count();
-    if bytes.len() >= keep {
-        *tail = bytes.get(bytes.len() - keep..).unwrap_or_default().to_vec();
-    } else {
-        let from = across.len().saturating_sub(keep);
-        *tail = across.split_off(from);
-    }
-    split + whole
 }
 
 // === impl Utf8 ===
@@ -203,17 +151,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn brackets_in_strings_do_not_nest() {
-        let (mut depth, mut in_string, mut escaped) = (0, false, false);
-        let text = br#"{"a":"[[[[\"[[","b":[1,[2]]}"#;
-        let mut deepest = 0;
-        for byte in text.chunks(1) {
-            deepest = deepest.max(nesting(byte, &mut depth, &mut in_string, &mut escaped));
-        }
-        assert_eq!((deepest, depth, in_string), (3, 0, false));
-    }
-
     proptest! {
         #[test]
         fn a_text_in_pieces_is_utf8_exactly_when_it_is_as_a_whole(
@@ -223,17 +160,6 @@ mod tests {
             let mut pieces = text.chunks(step).map(|piece| utf8.push(piece)).collect::<Vec<_>>();
             pieces.push(if utf8.begun.is_empty() { Ok(()) } else { Err(NOT_UTF8) });
             prop_assert_eq!(pieces.iter().all(Result::is_ok), std::str::from_utf8(&text).is_ok());
-        }
-
-        #[test]
-        fn boundaries_are_counted_whatever_the_pieces(
-            parts in prop::collection::vec("[-bx\r\n]{0,6}", 0..8), step in 1..9usize
-        ) {
-            let text = parts.join("--boundary");
-            let finder = Finder::new(b"--boundary").into_owned();
-            let mut tail = Vec::new();
-            let counted: usize = text.as_bytes().chunks(step).map(|piece| count(&finder, &mut tail, piece)).sum();
-            prop_assert_eq!(counted, finder.find_iter(text.as_bytes()).count());
         }
     }
 }

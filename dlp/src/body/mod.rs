@@ -1,11 +1,13 @@
 //! A request's body.
 //!
-//! A short one is held until it is whole and looked at before the request's head leaves: as it stands, and its values put
-//! together. A longer one streams: what may be the beginning of a finding is held back, so that of a secret the last byte never
-//! leaves. Compressed bodies are undone first, and released in step with what they decode to.
+//! A short one is held until it is whole and looked at before the request's head leaves. A longer one streams: what may be the
+//! beginning of a finding is held back, so that of a secret the last byte never leaves. Either is looked at as it stands, and its
+//! values put together. Compressed bodies are undone first, and released in step with what they decode to.
 
+mod form;
 mod guarded;
-mod pieces;
+mod json;
+mod multipart;
 mod stream;
 
 use ::guard::held::{Budget, HeldBody};
@@ -21,12 +23,10 @@ use crate::refused::{Place, Refused};
 use guarded::Guarded;
 use stream::BodyStream;
 
-pub(crate) use pieces::json_values;
+pub(crate) use json::JsonReader;
 
 /// Request bodies up to this many bytes are looked at whole before the first byte leaves.
 pub const HELD_WHOLE: usize = 64 * 1024;
-/// A short body may decode to so much more and is still taken apart; beyond it is looked at as a stream is.
-const DECODED_WHOLE: usize = 1024 * 1024;
 
 /// What a body is said to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,30 +177,17 @@ impl RequestBody {
     }
 
     fn look_at_whole(&self, body: &Bytes) -> Result<(), Refused> {
-        let mut text = Guarded::new(self.examiner.text(Place::Body), &self.kind.form);
-        let mut decoded = Vec::new();
+        let mut text = Guarded::new(&self.examiner, &self.kind.form);
         if self.kind.codings.is_empty() {
             text.push(body)?;
-            text.finish()?;
-            self.examiner.encoded(&Place::Body, body)?;
-            return pieces::put_together(&self.examiner, &self.kind.form, body);
+            return text.finish();
         }
         // As it is sent, too: see the stream.
         self.examiner.whole(&Place::Body, body)?;
         let mut decoder = encoding::Decoder::new(self.kind.codings.clone());
-        decoder.push(body, &mut |bytes| {
-            if decoded.len() + bytes.len() <= DECODED_WHOLE {
-                decoded.extend_from_slice(bytes);
-            }
-            text.push(bytes).map(drop)
-        })?;
+        decoder.push(body, &mut |bytes| text.push(bytes).map(drop))?;
         decoder.finish()?;
-        text.finish()?;
-        if decoder.written() == decoded.len() as u64 {
-            self.examiner.encoded(&Place::Body, &decoded)?;
-            pieces::put_together(&self.examiner, &self.kind.form, &decoded)?;
-        }
-        Ok(())
+        text.finish()
     }
 }
 

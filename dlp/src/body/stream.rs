@@ -71,7 +71,7 @@ impl BodyStream {
             }))
         };
         Self {
-            text: Guarded::new(examiner.text(Place::Body), &kind.form),
+            text: Guarded::new(examiner, &kind.form),
             form,
         }
     }

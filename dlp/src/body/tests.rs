@@ -314,8 +314,180 @@ fn a_conversation_does_not_wait_for_its_end() {
     assert_eq!(left, 19);
 }
 
+/// A body of this form with these values at its end, and where in it the last of them ends.
+fn long_body(form: &str, pieces: &[&str]) -> (&'static str, String, usize) {
+    let mut text: Vec<String> = (0..3000)
+        .map(|number: u32| format!("A line of {} words", number.wrapping_mul(2_654_435_761)))
+        .collect();
+    text.extend(pieces.iter().map(|&piece| piece.to_owned()));
+    let (content_type, body) = match form {
+        "json" => ("application/json", serde_json::to_string(&text).unwrap()),
+        "escaped" => {
+            let escaped = |value: &String| {
+                let units = value.bytes().map(|byte| format!("\\u{byte:04x}"));
+                format!("\"{}\"", units.collect::<String>())
+            };
+            let values: Vec<String> = text.iter().map(escaped).collect();
+            ("application/json", format!("[{}]", values.join(",")))
+        }
+        "any" => (
+            "text/plain",
+            format!(" {}", serde_json::to_string(&text).unwrap()),
+        ),
+        "lines" => {
+            let lines = text.iter().map(|text| format!("{{\"text\":\"{text}\"}}\n"));
+            ("application/x-ndjson", lines.collect())
+        }
+        "form" => {
+            let pairs: Vec<String> = text
+                .iter()
+                .map(|text| format!("key={}", text.replace(' ', "+")))
+                .collect();
+            ("application/x-www-form-urlencoded", pairs.join("&"))
+        }
+        _ => {
+            let part = |text: &String| format!("--xx\r\nContent-Type: text/plain\r\n\r\n{text}\r\n");
+            let parts: String = text.iter().map(part).collect();
+            ("multipart/form-data; boundary=xx", format!("{parts}--xx--\r\n"))
+        }
+    };
+    let last = pieces.last().unwrap();
+    let end = match form {
+        "escaped" => body.len() - 2,
+        _ => body.rfind(last).unwrap() + last.len(),
+    };
+    (content_type, body, end)
+}
+
+const FORMS: [&str; 6] = ["json", "escaped", "any", "lines", "form", "parts"];
+
+#[test]
+fn the_values_of_a_body_of_any_size_are_put_together() {
+    let secret = secret();
+    let known = "correct horse battery";
+    let in_base64 = STANDARD.encode(format!("  {secret} "));
+    for form in FORMS {
+        for pieces in [
+            vec![&secret[..9], &secret[9..]],
+            secret.as_str().split("").filter(|one| !one.is_empty()).collect(),
+            vec![&in_base64[..12], &in_base64[12..]],
+            vec![&known[..7], &known[7..]],
+        ] {
+            // `+` is a space, and the scanner looks at a form as it stands.
+            if form == "form" && pieces.concat().contains(' ') {
+                continue;
+            }
+            let (content_type, body, end) = long_body(form, &pieces);
+            assert!(body.len() > HELD_WHOLE);
+            for (coding, step) in [("", 999), ("", 16_384), ("gzip", 4096)] {
+                let sent = if coding.is_empty() {
+                    body.clone().into_bytes()
+                } else {
+                    gzip(body.as_bytes())
+                };
+                let (left, result) = through(
+                    kind(content_type, coding),
+                    BodyLength::Exact(1 << 20),
+                    &sent,
+                    step,
+                );
+                assert!(
+                    matches!(result, Err(Refused::Found(_))),
+                    "{form} {pieces:?} {coding}: {result:?}"
+                );
+                assert!(left.len() < end && left.len() < sent.len(), "{form} {coding}");
+            }
+        }
+        let (content_type, body, _) = long_body(form, &["nothing", "at", "all"]);
+        let (left, result) = through(
+            kind(content_type, ""),
+            exact(body.as_bytes()),
+            body.as_bytes(),
+            999,
+        );
+        assert_eq!((left.len(), result), (body.len(), Ok(())), "{form}");
+    }
+}
+
+#[test]
+fn a_token_in_hexadecimal_is_found_in_a_value_of_a_long_body() {
+    let token = hex::encode("q7Zt0KxV2mB9rLwE4nYcU6sH8pDaF1gJ3iXoQ5vT");
+    for form in ["json", "lines", "form", "parts"] {
+        let (content_type, body, end) = long_body(form, &["a", &token]);
+        for step in [100, 16_384] {
+            let (left, result) = through(
+                kind(content_type, ""),
+                BodyLength::Exact(1 << 20),
+                body.as_bytes(),
+                step,
+            );
+            assert!(matches!(result, Err(Refused::Found(_))), "{form}: {result:?}");
+            assert!(left.len() < end);
+        }
+    }
+}
+
+#[test]
+fn a_body_that_never_ends_takes_little_memory_and_leaves_as_it_comes() {
+    for (content_type, beginning, more) in [
+        ("application/json", "[\"", "no end of it"),
+        ("application/json", "[", "\"value\","),
+        ("application/x-www-form-urlencoded", "a=", "no+end+of+it"),
+        (
+            "multipart/form-data; boundary=xx",
+            "--xx\r\n\r\n",
+            "no end of it\r\n-",
+        ),
+        ("text/plain", "", "0123456789abcdef"),
+    ] {
+        let examiner = examiner();
+        let verdicts = Verdicts::new(&examiner, true);
+        let length = BodyLength::Unknown;
+        let mut looking = RequestBody::new(
+            examiner,
+            verdicts,
+            kind(content_type, ""),
+            length,
+            &Budget::new(1 << 20),
+        );
+        let (mut sent, mut left) = (0, 0);
+        let more = more.repeat(10_000 / more.len());
+        for piece in std::iter::once(beginning).chain(std::iter::repeat_n(more.as_str(), 100)) {
+            let mut released = Released::default();
+            looking
+                .take(Bytes::copy_from_slice(piece.as_bytes()), &mut released)
+                .unwrap();
+            sent += piece.len();
+            left += released.map(|piece| piece.len()).sum::<usize>();
+        }
+        assert!(sent - left <= 16_384, "{content_type}: {} held", sent - left);
+    }
+}
+
+#[test]
+fn the_head_of_a_part_without_an_end_is_refused() {
+    let body = [&b"--x\r\nX-A: "[..], &b"a".repeat(100_000)].concat();
+    let (_, result) = through(kind("multipart/mixed; boundary=x", ""), exact(&body), &body, 1000);
+    assert_eq!(
+        result,
+        Err(Refused::Malformed("the head of one of its parts is too long"))
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn of_values_put_together_the_last_byte_never_leaves(
+        form in 0..FORMS.len(), cut in 1..19usize, step in 500..9000usize
+    ) {
+        let secret = secret();
+        let (first, second) = secret.split_at(cut);
+        let (content_type, body, end) = long_body(FORMS[form], &["x", first, second]);
+        let (left, result) = through(kind(content_type, ""), BodyLength::Exact(1 << 20), body.as_bytes(), step);
+        prop_assert!(matches!(result, Err(Refused::Found(_))));
+        prop_assert!(left.len() < end);
+    }
 
     #[test]
     fn of_a_secret_in_a_stream_the_last_byte_never_leaves(at in 0..72_000usize, step in 1000..40_000usize, coded in any::<bool>()) {
