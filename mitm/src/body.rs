@@ -71,6 +71,11 @@ impl RequestBody {
 }
 
 impl RequestFlow {
+    fn withdraw(&mut self, denial: Denial) -> BrokenOff {
+        self.exchange.withdrawn(denial);
+        BrokenOff
+    }
+
     fn fail(&mut self, broken: Broken) -> BrokenOff {
         self.exchange.fail(match broken {
             Broken::Cut(cut) => RequestFailure::Cut(cut.denial),
@@ -98,7 +103,14 @@ impl Body for RequestBody {
         let Self::Some(request) = &mut *self else {
             return Poll::Ready(None);
         };
-        match ready!(request.flow.poll(cx)) {
+        if let Some(denial) = request.exchange.withdrawn_now() {
+            return Poll::Ready(Some(Err(request.withdraw(denial))));
+        }
+        let Poll::Ready(next) = request.flow.poll(cx) else {
+            let denial = ready!(request.exchange.poll_withdrawn(cx));
+            return Poll::Ready(Some(Err(request.withdraw(denial))));
+        };
+        match next {
             Some(Ok(frame)) => {
                 request
                     .exchange
@@ -181,7 +193,7 @@ impl<P: Permit> ResponseBody<P> {
         let kind = if inner.is_end_stream() {
             // No one will poll this body; the answer is complete with its head.
             give_back(lease, &ticket);
-            ticket.end(Ended::Complete);
+            ticket.complete();
             Kind::Whole(None)
         } else {
             Kind::Upstream(Box::new(ResponseFlow {
@@ -200,7 +212,7 @@ impl<P: Permit> ResponseBody<P> {
 impl<P: Permit> ResponseFlow<P> {
     fn complete(&mut self) {
         give_back(self.lease.take(), &self.ticket);
-        self.ticket.end(Ended::Complete);
+        self.ticket.complete();
     }
 
     fn withdraw(&mut self, denial: Denial) -> BrokenOff {

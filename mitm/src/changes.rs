@@ -62,6 +62,15 @@ impl Watch {
         std::mem::replace(&mut self.seen, announced) != announced
     }
 
+    /// The same view, for another task to wait in.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            changes: self.changes.clone(),
+            seen: self.seen,
+            waiting: None,
+        }
+    }
+
     /// Ready when something was announced.
     pub(crate) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

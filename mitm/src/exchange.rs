@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use http::StatusCode;
 use parking_lot::Mutex;
 
@@ -20,8 +21,15 @@ pub(crate) enum RequestFailure {
     Broke(String),
 }
 
+/// A request that is answered and goes on being sent, as upstreams let it that answer early. It is not over: it can still
+/// be withdrawn.
+trait Answered: Send {
+    fn withdrawn_now(&mut self) -> Option<Denial>;
+    fn poll_withdrawn(&mut self, cx: &mut Context<'_>) -> Poll<Denial>;
+    fn end(&mut self, ended: Ended);
+}
+
 /// The request's side, as the response's side sees it.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     started: Instant,
     bytes_up: AtomicU64,
@@ -30,6 +38,11 @@ pub(crate) struct Exchange {
     /// either side.
     progressed: AtomicU64,
     request_over: AtomicBool,
+    /// Whether there is something in `answered`.
+    is_answered: AtomicBool,
+    answered: Mutex<Option<Box<dyn Answered>>>,
+    /// Of whoever sends the request's body.
+    sending: AtomicWaker,
     failure: Mutex<Option<RequestFailure>>,
 }
 
@@ -41,6 +54,9 @@ impl Exchange {
             bytes_down: AtomicU64::new(0),
             progressed: AtomicU64::new(0),
             request_over: AtomicBool::new(false),
+            is_answered: AtomicBool::new(false),
+            answered: Mutex::new(None),
+            sending: AtomicWaker::new(),
             failure: Mutex::new(None),
         })
     }
@@ -67,7 +83,63 @@ impl Exchange {
 
     /// The body was sent whole, or no one sends it any more.
     pub(crate) fn request_over(&self) {
-        self.request_over.store(true, Ordering::Release);
+        let answered = {
+            let mut answered = self.answered.lock();
+            self.request_over.store(true, Ordering::Release);
+            answered.take()
+        };
+        if let Some(mut answered) = answered {
+            answered.end(match self.take_failure() {
+                Some(RequestFailure::Cut(denial)) => Ended::RequestCut {
+                    logged: denial.logged,
+                },
+                Some(RequestFailure::Broke(_)) => Ended::AgentGone,
+                None => Ended::Complete,
+            });
+        }
+    }
+
+    /// The answer is complete. The end is told when the request's body is over, too.
+    pub(crate) fn answered<P: Permit>(&self, mut ticket: Ticket<P>) {
+        let mut answered = self.answered.lock();
+        if self.is_request_over() {
+            drop(answered);
+            return ticket.end(Ended::Complete);
+        }
+        *answered = Some(Box::new(ticket));
+        self.is_answered.store(true, Ordering::Release);
+        drop(answered);
+        self.sending.wake();
+    }
+
+    /// Why the rest of a request that is answered must not be sent, if a change has withdrawn it.
+    pub(crate) fn withdrawn_now(&self) -> Option<Denial> {
+        if !self.is_answered.load(Ordering::Acquire) {
+            return None;
+        }
+        self.answered.lock().as_mut()?.withdrawn_now()
+    }
+
+    /// Ready when the rest of a request that is answered must not be sent. Asked by whoever sends it alone.
+    pub(crate) fn poll_withdrawn(&self, cx: &mut Context<'_>) -> Poll<Denial> {
+        self.sending.register(cx.waker());
+        if !self.is_answered.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        match &mut *self.answered.lock() {
+            Some(answered) => answered.poll_withdrawn(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The rest of a request that is answered is not sent.
+    pub(crate) fn withdrawn(&self, denial: Denial) {
+        let answered = self.answered.lock().take();
+        if let Some(mut answered) = answered {
+            answered.end(Ended::Withdrawn {
+                logged: denial.logged,
+            });
+        }
     }
 
     pub(crate) fn is_request_over(&self) -> bool {
@@ -135,6 +207,26 @@ impl<P: Permit> Ticket<P> {
         std::future::poll_fn(|cx| self.poll_withdrawn(cx)).await
     }
 
+    /// This one, for whoever goes on with it; what is left here says nothing any more.
+    fn hand_over(&mut self) -> Self {
+        Self {
+            permit: self.permit.take(),
+            exchange: Arc::clone(&self.exchange),
+            status: self.status,
+            watch: self.watch.again(),
+        }
+    }
+
+    /// The answer is complete.
+    pub(crate) fn complete(&mut self) {
+        if self.exchange.is_request_over() {
+            self.end(Ended::Complete);
+        } else if self.permit.is_some() {
+            let exchange = Arc::clone(&self.exchange);
+            exchange.answered(self.hand_over());
+        }
+    }
+
     /// What the agent is answered.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
@@ -154,6 +246,20 @@ impl<P: Permit> Ticket<P> {
                 ended,
             });
         }
+    }
+}
+
+impl<P: Permit> Answered for Ticket<P> {
+    fn withdrawn_now(&mut self) -> Option<Denial> {
+        Ticket::withdrawn_now(self)
+    }
+
+    fn poll_withdrawn(&mut self, cx: &mut Context<'_>) -> Poll<Denial> {
+        Ticket::poll_withdrawn(self, cx)
+    }
+
+    fn end(&mut self, ended: Ended) {
+        Ticket::end(self, ended);
     }
 }
 

@@ -158,3 +158,93 @@ async fn a_tunnel_is_closed() {
     bench.event().await;
     assert_eq!(bench.event().await.finished().ended, withdrawn());
 }
+
+/// Answers before the request is there, and goes on reading it: what it read, piece by piece,
+/// and at the end of the connection nothing.
+async fn early() -> (Origin, mpsc::UnboundedReceiver<Bytes>) {
+    let (read, pieces) = mpsc::unbounded_channel();
+    let serve = serve_raw(move |stream| {
+        let read = read.clone();
+        async move {
+            let mut peer = Agent::over(stream);
+            assert!(peer.fill().await);
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            while peer.fill().await {
+                let _ = read.send(peer.unread.split().freeze());
+            }
+            let _ = read.send(Bytes::new());
+        }
+    });
+    (Origin::tls(&[b"http/1.1"], serve).await, pieces)
+}
+
+/// Until `text` was read.
+async fn comes(read: &mut mpsc::UnboundedReceiver<Bytes>, text: &[u8]) {
+    let mut came = Vec::new();
+    while !came.windows(text.len()).any(|window| window == text) {
+        came.extend_from_slice(&within(read.recv()).await.expect("the upload goes on"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_after_its_answer_can_be_withdrawn_and_is_over_when_it_ends() {
+    for withdraws in [true, false] {
+        let (origin, mut read) = early().await;
+        let (script, flag) = Script::direct(origin.trust()).withdrawable();
+        let mut bench = Bench::start(script).await;
+        let name = origin.name();
+        let agent = bench.agent().await;
+        let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+        agent
+            .send(format!(
+                "POST / HTTP/1.1\r\nHost: {name}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(read_answer(&mut agent, "POST").await.text(), "ok");
+        bench.event().await;
+        bench.event().await.admitted();
+        bench.changes.announce();
+        agent.send("4\r\nmore\r\n").await;
+        comes(&mut read, b"more").await;
+        bench.no_event();
+        if withdraws {
+            withdraw(&bench, &flag);
+            assert_eq!(bench.event().await.finished().ended, withdrawn());
+            agent.try_send("7\r\nnothing\r\n").await;
+            assert_eq!(within(read.recv()).await.unwrap(), "", "the upload is broken off");
+        } else {
+            agent.send("4\r\nrest\r\n0\r\n\r\n").await;
+            comes(&mut read, b"0\r\n\r\n").await;
+            let outcome = bench.event().await.finished();
+            assert_eq!((outcome.ended, outcome.bytes_up), (Ended::Complete, 8));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_http2_stream_that_is_sent_after_its_answer_can_be_withdrawn() {
+    let (origin, mut read) = early().await;
+    let (script, flag) = Script::direct(origin.trust()).withdrawable();
+    let mut bench = Bench::start(script).await;
+    let name = origin.name();
+    let agent = bench.agent().await;
+    let agent = agent.tunnel(&name, &bench.authority, &[b"h2"]).await;
+    let mut client = h2_client(agent).await;
+    let (body, mut pieces) = mpsc::unbounded_channel::<&'static str>();
+    let pieces = futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx));
+    let frames = futures_util::StreamExt::map(pieces, |piece| {
+        Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(piece)))
+    });
+    let request = http::Request::post(format!("https://{name}/")).body(StreamBody::new(frames));
+    let response = within(client.send_request(request.unwrap())).await.unwrap();
+    bench.event().await;
+    bench.event().await.admitted();
+    body.send("more").unwrap();
+    comes(&mut read, b"more").await;
+    withdraw(&bench, &flag);
+    let mut response = response.into_body();
+    let _ = within(response.frame()).await;
+    assert_eq!(bench.event().await.finished().ended, withdrawn());
+    let _ = body.send("nothing");
+    assert_eq!(within(read.recv()).await.unwrap(), "", "the upload is broken off");
+}
