@@ -22,6 +22,7 @@ mod packed;
 pub(crate) mod radix;
 mod runs;
 mod shadow;
+mod survey;
 mod text;
 mod words;
 
@@ -29,6 +30,7 @@ pub(crate) use budget::Budget;
 pub(crate) use context::{Compiled, Engine, Manner, Names, Raw, Session};
 pub(crate) use keyword::Keywords;
 pub(crate) use layer::Layer;
+pub(crate) use survey::Survey;
 
 /// How deep encodings are undone within each other.
 pub(crate) const DEPTH: usize = 4;

@@ -5,7 +5,7 @@
 
 use crate::DecodePath;
 use crate::finding::{Finding, without_repeats};
-use crate::scan::{Budget, Engine, Layer, Manner, Raw, Session};
+use crate::scan::{Budget, Engine, Layer, Manner, Raw, Session, Survey};
 use crate::scanner::{BudgetExceeded, Options};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +39,7 @@ struct Scan {
     /// The latest findings, to tell none twice.
     told: VecDeque<Raw>,
     scratch: Vec<u8>,
+    surveys: Vec<Survey>,
 }
 
 // === impl Stream ===
@@ -166,6 +167,7 @@ impl Scan {
             raw: Vec::new(),
             told: VecDeque::new(),
             scratch: Vec::new(),
+            surveys: Vec::new(),
         }
     }
 
@@ -184,6 +186,7 @@ impl Scan {
             budget: &mut self.budget,
             found: &mut self.raw,
             scratch: &mut self.scratch,
+            surveys: &mut self.surveys,
         };
         layer.push(&mut session, bytes, over);
         for raw in std::mem::take(&mut self.raw) {

@@ -23,7 +23,7 @@ const WANTED: usize = 1000;
 /// Larger ones are tables; the time is better spent on more files.
 const LARGEST: u64 = 48 << 10;
 /// Parts of paths of files with keys, passwords and recovery phrases in them.
-const WITH_SECRETS: [&str; 4] = ["bip39-", "bs58-", "url-", "rcgen-"];
+const WITH_SECRETS: [&str; 5] = ["bip39-", "bs58-", "url-", "rcgen-", "pem-"];
 
 fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map_or_else(

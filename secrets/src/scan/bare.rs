@@ -3,7 +3,8 @@
 
 use super::Session;
 use super::attempts::Attempts;
-use super::text::{Text, find_run, run_end};
+use super::survey::find_within;
+use super::text::{Text, run_end};
 use crate::byte_class;
 use crate::finding::DecodePath;
 
@@ -39,6 +40,12 @@ impl Kind {
         };
         byte_class::is(byte, class)
     }
+
+    fn find(self, text: Text<'_>, at: usize) -> Result<usize, usize> {
+        find_within(&text.survey.tokens, text.bytes, at, self.shortest(), |byte| {
+            self.has(byte)
+        })
+    }
 }
 
 // === impl Bare ===
@@ -52,8 +59,8 @@ impl Bare {
         }
     }
 
-    pub(crate) fn is_worth_it(text: &[u8]) -> bool {
-        find_run(text, 0, Kind::Token.shortest(), |byte| Kind::Token.has(byte)).is_ok()
+    pub(crate) fn is_worth_it(text: Text<'_>) -> bool {
+        Kind::Token.find(text, 0).is_ok()
     }
 
     pub(crate) fn scan(
@@ -79,7 +86,7 @@ impl Bare {
                 self.tried = false;
                 continue;
             }
-            match find_run(text.bytes, at, kind.shortest(), |byte| kind.has(byte)) {
+            match kind.find(text, at) {
                 Err(start) => {
                     self.resume = text.offset(start);
                     return;

@@ -1,6 +1,6 @@
 //! What the parts of one scan share.
 
-use super::{Budget, Keywords};
+use super::{Budget, Keywords, Survey};
 use crate::allow::{AllowList, Pattern};
 use crate::finding::{DecodePath, Fingerprint};
 use crate::pattern::Anchor;
@@ -56,6 +56,8 @@ pub(crate) struct Session<'s> {
     pub(crate) found: &'s mut Vec<Raw>,
     /// For decoding short runs.
     pub(crate) scratch: &'s mut Vec<u8>,
+    /// Those that no layer has in use.
+    pub(crate) surveys: &'s mut Vec<Survey>,
 }
 
 /// A finding before its names are filled in. The span is in the coordinates of the layer that is being worked on.

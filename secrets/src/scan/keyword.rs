@@ -1,16 +1,19 @@
 //! The one pass over every byte, for all that makes the scanner look closer.
 //!
-//! Of every keyword three neighbouring bytes are noted that are rare in ordinary text. Three bytes of a text are
+//! Of every keyword four neighbouring bytes are noted that are rare in ordinary text. Three bytes of a text are
 //! hashed to one bit of a table that fits the innermost cache: no step waits for the one before, and the table
 //! does not grow with the rules, which is what makes it several times faster than an automaton. Where the bit is
-//! set the keywords are compared. Every keyword that stands somewhere is told, also within another's match.
+//! set a fourth byte is asked for, and then the keywords are compared. Every keyword that stands somewhere is told,
+//! also within another's match.
 //!
-//! Escapes, characters that look like others and wide characters are many and short: they are looked for in
-//! blocks, by tests that compilers turn into vector instructions.
+//! Escapes, characters that look like others and wide characters are told where a [`Survey`] found what they may
+//! begin with.
 
+use super::survey::{Survey, WIDE};
 use crate::byte_table::ByteTable;
 use crate::normalise;
 use crate::rarity;
+
 use crate::rule::RuleSet;
 use std::collections::BTreeMap;
 
@@ -44,8 +47,13 @@ pub(crate) enum Second {
 }
 
 pub(crate) struct Keywords {
-    bits: Box<[u64; WORDS]>,
-    /// Hashes of noted bytes with their entries, ascending.
+    /// Of three neighbouring bytes of each keyword.
+    three: Table,
+    /// Of the same three where a keyword has no more.
+    only_three: Table,
+    /// Of those with the byte before.
+    four: Table,
+    /// Hashes of three noted bytes with their entries, ascending.
     noted: Vec<(u16, u16)>,
     entries: Vec<Entry>,
     /// Of one or two characters, which only rules from elsewhere have.
@@ -72,17 +80,71 @@ struct Entry {
 
 /// 65,536 bits: 8 KiB.
 const WORDS: usize = 1024;
+/// Bytes that are asked for at once.
+const CHUNK: usize = 8;
 /// Of a longer keyword the beginning is looked for.
 pub(crate) const LONGEST: usize = 64;
-/// So many characters beside NULs are UTF-16; fewer occur in binary files.
-const WIDE: usize = 6;
-/// Bytes that are tested at once.
-const BLOCK: usize = 64;
 
-/// The hash of three bytes, letters in either case.
+/// A set of hashes.
+struct Table(Box<[u64; WORDS]>);
+
+/// The hash of four bytes or of three (the last is the highest), with 0x20 set in each: that is letters in either
+/// case.
 #[inline]
-fn hash(three: u32) -> u16 {
-    ((three | 0x0020_2020).wrapping_mul(0x9e37_79b1) >> 16) as u16
+fn hash(bytes: u32) -> u16 {
+    (bytes.wrapping_mul(0x9e37_79b1) >> 16) as u16
+}
+
+/// How rarely the last three of `four` occur in source code, in bits. Between words `_` is as common as a letter.
+fn rareness(four: &[u8]) -> f32 {
+    let three = four.get(1..).unwrap_or_default();
+    let words = three.split(|byte| !byte.is_ascii_alphanumeric());
+    let words = words
+        .map(|word| rarity::bits_per_character(word) * word.len() as f32)
+        .sum::<f32>();
+    let between = |byte: &u8| match byte {
+        b'_' => 5.0,
+        byte if byte.is_ascii_alphanumeric() => 0.0,
+        _ => 8.0,
+    };
+    words + three.iter().map(between).sum::<f32>()
+}
+
+/// The bytes that end at each of `chunk`'s, four at a time; `before` are the three that stand before it.
+#[inline]
+fn fours(before: u64, chunk: u64) -> [u32; CHUNK] {
+    let joined = before | chunk << 24;
+    [
+        joined as u32,
+        (joined >> 8) as u32,
+        (joined >> 16) as u32,
+        (joined >> 24) as u32,
+        (joined >> 32) as u32,
+        (chunk >> 16) as u32,
+        (chunk >> 24) as u32,
+        (chunk >> 32) as u32,
+    ]
+}
+
+// === impl Table ===
+
+impl Table {
+    fn new() -> Self {
+        Self(Box::new([0; WORDS]))
+    }
+
+    fn add(&mut self, hash: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(hash >> 6)) {
+            *word |= 1 << (hash & 63);
+        }
+    }
+
+    /// Whether the hash was added, in the lowest bit.
+    #[inline]
+    fn has(&self, hash: u16) -> u64 {
+        let word = self.0.get(usize::from(hash >> 6)).copied();
+        word.unwrap_or(0) >> (hash & 63)
+    }
 }
 
 // === impl Keywords ===
@@ -113,7 +175,9 @@ impl Keywords {
             add(&text, Trigger::Compressed(Container::Pdf));
         }
         let mut keywords = Self {
-            bits: Box::new([0; WORDS]),
+            three: Table::new(),
+            only_three: Table::new(),
+            four: Table::new(),
             noted: Vec::new(),
             entries: Vec::new(),
             short: Vec::new(),
@@ -128,18 +192,30 @@ impl Keywords {
 
     fn add(&mut self, text: Vec<u8>, triggers: Vec<Trigger>) -> Result<(), String> {
         let index = u16::try_from(self.entries.len()).map_err(|_| "there are more than 65535 keywords")?;
-        let rarest = text.windows(3).enumerate().max_by(|(_, a), (_, b)| {
-            let (a, b) = (rarity::bits_per_character(a), rarity::bits_per_character(b));
-            a.total_cmp(&b)
-        });
-        let at = match rarest {
-            Some((at, &[a, b, c])) => {
-                let hash = hash(u32::from_le_bytes([a, b, c, 0]));
+        let folded = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | u32::from(byte | 0x20))
+        };
+        let rarest = text
+            .windows(4)
+            .enumerate()
+            .max_by(|(_, a), (_, b)| rareness(a).total_cmp(&rareness(b)));
+        let at = match (rarest, &text[..]) {
+            (Some((at, four)), _) => {
+                let four = folded(four);
+                self.noted.push((hash(four >> 8), index));
+                self.three.add(hash(four >> 8));
+                self.four.add(hash(four));
+                at + 1
+            }
+            (None, three @ [_, _, _]) => {
+                let hash = hash(folded(three));
                 self.noted.push((hash, index));
-                if let Some(word) = self.bits.get_mut(usize::from(hash >> 6)) {
-                    *word |= 1 << (hash & 63);
-                }
-                at
+                self.three.add(hash);
+                self.only_three.add(hash);
+                0
             }
             _ if text.is_empty() => return Ok(()),
             _ => {
@@ -149,12 +225,6 @@ impl Keywords {
         };
         self.entries.push(Entry { text, at, triggers });
         Ok(())
-    }
-
-    #[inline]
-    fn is_noted(&self, hash: u16) -> bool {
-        let word = self.bits.get(usize::from(hash >> 6) % WORDS).copied();
-        word.unwrap_or(0) >> (hash & 63) & 1 == 1
     }
 
     /// Tells the keywords of `text` that end behind `fresh`: the start, the length and what to do. Stops when
@@ -167,14 +237,22 @@ impl Keywords {
     ) {
         let from = fresh.saturating_sub(LONGEST);
         let part = text.get(from..).unwrap_or_default();
-        if let [a, b, rest @ ..] = part {
-            let mut three = u32::from(*a) << 8 | u32::from(*b) << 16;
-            for (&byte, at) in rest.iter().zip(from..) {
-                three = three >> 8 | u32::from(byte) << 16;
-                let hash = hash(three);
-                if self.is_noted(hash) && !self.compare(text, fresh, at, hash, &mut tell) {
-                    return;
-                }
+        let (chunks, rest) = part.as_chunks::<CHUNK>();
+        let mut last = [0; CHUNK];
+        for (slot, byte) in last.iter_mut().zip(rest) {
+            *slot = *byte;
+        }
+        let tail = (!rest.is_empty()).then_some(&last);
+        let mut before = 0;
+        for (chunk, at) in chunks.iter().chain(tail).zip((from..).step_by(CHUNK)) {
+            let chunk = u64::from_le_bytes(*chunk) | 0x2020_2020_2020_2020;
+            let fours = fours(before, chunk);
+            before = chunk >> 40;
+            let any = fours
+                .iter()
+                .fold(0, |any, four| any | self.three.has(hash(four >> 8)));
+            if any & 1 == 1 && !self.look(text, fresh, at, &fours, &mut tell) {
+                return;
             }
         }
         for &index in &self.short {
@@ -189,7 +267,26 @@ impl Keywords {
         }
     }
 
+    /// `fours` end at the bytes from `at` on, of which one at least was noted.
     #[inline(never)]
+    fn look(
+        &self,
+        text: &[u8],
+        fresh: usize,
+        at: usize,
+        fours: &[u32; CHUNK],
+        tell: &mut impl FnMut(usize, usize, Trigger) -> bool,
+    ) -> bool {
+        fours.iter().zip(at..).all(|(&four, last)| {
+            let three = hash(four >> 8);
+            self.three.has(three) & 1 == 0
+                || (self.only_three.has(three) | self.four.has(hash(four))) & 1 == 0
+                || last
+                    .checked_sub(2)
+                    .is_none_or(|at| self.compare(text, fresh, at, three, tell))
+        })
+    }
+
     fn compare(
         &self,
         text: &[u8],
@@ -221,49 +318,36 @@ impl Keywords {
         true
     }
 
-    /// Tells where `text` asks for a second reading, as far as that was not known before `fresh` came. Stops when
-    /// `tell` says so.
+    /// Tells where `text` asks for a second reading, as far as that was not known before `fresh` came: the start,
+    /// and how many bytes it takes to know. Stops when `tell` says so.
     pub(crate) fn second(
         &self,
         text: &[u8],
         fresh: usize,
+        survey: &Survey,
         mut tell: impl FnMut(usize, usize, Second) -> bool,
     ) {
-        let mut at = fresh.saturating_sub(WIDE * 2);
-        while at < text.len() {
-            let block = text.get(at..text.len().min(at + BLOCK)).unwrap_or_default();
-            let next = text.get(at + 1..).unwrap_or_default();
-            let Asks { escape, high, nul } = Asks::of(block, next);
-            if escape | high | nul != 0 {
-                for here in at..at + block.len() {
-                    let rest = text.get(here..).unwrap_or_default();
-                    let found = match *rest {
-                        [first @ 0x80..=0xff, ..] => self
-                            .look_alikes
-                            .begins(first, rest)
-                            .map(|length| (Second::Escape, length)),
-                        [_, 0, ..] if nul != 0 => is_wide(rest).then_some((Second::Wide, WIDE * 2)),
-                        [b'%' | b'\\' | b'&', ..] if escape != 0 => {
-                            is_escape(rest).map(|length| (Second::Escape, length))
-                        }
-                        _ => None,
-                    };
-                    if let Some((second, length)) = found
-                        && here + length > fresh
-                        && !tell(here, length, second)
-                    {
-                        return;
-                    }
-                }
+        for &at in &survey.escapes {
+            let rest = text.get(at..).unwrap_or_default();
+            let length = match *rest {
+                [first @ 0x80..=0xff, ..] => self.look_alikes.begins(first, rest),
+                _ => is_escape(rest),
+            };
+            if length.is_some_and(|length| at + length > fresh && !tell(at, length, Second::Escape)) {
+                return;
             }
-            at += BLOCK;
+        }
+        for &at in &survey.wide {
+            if at + WIDE * 2 > fresh && !tell(at, WIDE * 2, Second::Wide) {
+                return;
+            }
         }
     }
 
     /// Whether anything is found in `text`.
-    pub(crate) fn any(&self, text: &[u8]) -> bool {
+    pub(crate) fn any(&self, text: &[u8], survey: &Survey) -> bool {
         let mut any = false;
-        self.second(text, 0, |_, _, _| {
+        self.second(text, 0, survey, |_, _, _| {
             any = true;
             false
         });
@@ -277,48 +361,12 @@ impl Keywords {
     }
 }
 
-/// A character that text in UTF-16 is made of.
-fn is_seen(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t')
-}
-
-/// Whether `text` begins with characters in UTF-16.
-fn is_wide(text: &[u8]) -> bool {
-    let pairs = text.get(..WIDE * 2).map(|text| text.as_chunks::<2>().0);
-    pairs.is_some_and(|pairs| pairs.iter().all(|&[byte, nul]| nul == 0 && is_seen(byte)))
-}
-
 /// Whether `text` begins with an escape, and the length that makes it one.
 fn is_escape(text: &[u8]) -> Option<usize> {
     match *text {
         [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => Some(3),
         [b'\\', b'u' | b'x' | b'/', ..] | [b'&', b'#', ..] => Some(2),
         _ => None,
-    }
-}
-
-/// What a block may have that asks for a second reading.
-struct Asks {
-    escape: u8,
-    high: u8,
-    nul: u8,
-}
-
-impl Asks {
-    /// `next` is what follows each byte of `block`. Every byte is looked at, so that many are at once.
-    #[inline]
-    fn of(block: &[u8], next: &[u8]) -> Self {
-        let (mut escape, mut nul) = (0, 0);
-        for (&byte, &next) in block.iter().zip(next) {
-            let letter = next | 0x20;
-            let percent = (byte == b'%') & (next.is_ascii_digit() | (b'a'..=b'f').contains(&letter));
-            let backslash = (byte == b'\\') & ((next == b'u') | (next == b'x') | (next == b'/'));
-            let reference = (byte == b'&') & (next == b'#');
-            escape |= u8::from(percent | backslash | reference);
-            nul |= u8::from((next == 0) & (byte != 0));
-        }
-        let high = block.iter().fold(0, |high, &byte| high | byte & 0x80);
-        Self { escape, high, nul }
     }
 }
 

@@ -13,12 +13,15 @@ use super::runs::Runs;
 use super::shadow::{Reading, Shadow};
 use super::text::Text;
 use super::words::Words;
-use super::{Session, context::Engine};
+use super::{Session, Survey, context::Engine};
 use crate::finding::DecodePath;
 
 /// Bytes before the position that are always kept: what a value is looked back from over its name, what an
 /// escape's neighbourhood begins with, and what a wide character's does.
 const CONTEXT: u64 = 320;
+
+/// A text that is looked at a second time begins so few bytes before the place where that is known.
+const SINGLE: usize = 12;
 
 /// A finding may begin so much before the place where it was noticed: an account number before its digits.
 const NAMES: u64 = 32;
@@ -72,16 +75,21 @@ impl Layer {
             kept.extend_from_slice(bytes);
             &kept
         };
+        let mut survey = session.surveys.pop().unwrap_or_default();
+        let from = usize::try_from(self.unsurveyed_from().saturating_sub(self.base)).unwrap_or(fresh);
+        survey.look(text, from.min(fresh), fresh.saturating_sub(SINGLE));
         let text = Text {
             bytes: text,
             base: self.base,
             fresh,
             over,
+            survey: &survey,
         };
         self.position = text.end();
         self.scan(session, text);
         let keep = text.index(self.needed_from());
         self.base = text.offset(keep);
+        session.surveys.push(survey);
         self.kept = if fresh == 0 {
             bytes.get(keep..).unwrap_or_default().to_vec()
         } else {
@@ -95,7 +103,7 @@ impl Layer {
         let engine = session.engine;
         engine
             .keywords
-            .second(text.bytes, text.fresh, |at, length, second| {
+            .second(text.bytes, text.fresh, text.survey, |at, length, second| {
                 match second {
                     Second::Escape => self.unescaped().touch(text.offset(at), 0),
                     Second::Wide => self.narrow().touch(text.offset(at), length),
@@ -148,6 +156,18 @@ impl Layer {
     /// From where bytes are still needed.
     pub(crate) fn needed_from(&self) -> u64 {
         self.unsettled_from().saturating_sub(CONTEXT)
+    }
+
+    /// From where runs are looked for.
+    fn unsurveyed_from(&self) -> u64 {
+        let own = [self.numbers.needed_from(), self.words.needed_from()];
+        let runs = self.runs.iter().map(Runs::needed_from);
+        let bare = self.bare.iter().map(Bare::needed_from);
+        own.into_iter()
+            .chain(runs)
+            .chain(bare)
+            .flatten()
+            .fold(self.position, u64::min)
     }
 
     /// From where bytes are to be looked at again.
@@ -205,8 +225,16 @@ impl Layer {
     }
 
     /// Whether `text`, all of a layer, can hold anything that a layer would look at. Far cheaper than one.
-    pub(crate) fn is_worth_it(engine: &Engine, text: &[u8]) -> bool {
-        engine.keywords.any(text)
+    pub(crate) fn is_worth_it(engine: &Engine, survey: &mut Survey, text: &[u8]) -> bool {
+        survey.look(text, 0, 0);
+        let text = Text {
+            bytes: text,
+            base: 0,
+            fresh: 0,
+            over: true,
+            survey,
+        };
+        engine.keywords.any(text.bytes, survey)
             || Bare::is_worth_it(text)
             || Numbers::is_worth_it(text)
             || Words::is_worth_it(text)

@@ -4,16 +4,16 @@
 //! the beginning of a number, and a checksum or the exact form decides. A bare card number is one of ten to look
 //! right by chance, so it is only sure when it is written in groups or named.
 
-use super::text::{Text, find_run, run_end};
+use super::survey::{self, number_end};
+use super::text::{Text, run_end};
 use super::{Session, name};
-use crate::byte_class;
 use crate::checksum::{Checksum, iban_length};
 use crate::finding::DecodePath;
 use crate::rule::{Confidence, Detector};
 use std::ops::Range;
 
 /// `123-45-6789` is the shortest stretch that is looked at.
-const SHORTEST: usize = 11;
+const SHORTEST: usize = survey::NUMBERS;
 /// No number has fewer digits in one stretch of that length.
 const FEWEST_DIGITS: usize = 6;
 /// No number is longer in any writing: 34 characters in groups of four.
@@ -32,15 +32,28 @@ pub(crate) struct Numbers {
     hold: Option<u64>,
 }
 
-fn is_part(byte: u8) -> bool {
-    byte_class::is(byte, byte_class::NUMBER)
+/// The first stretch at or after `at` that is long enough; else where one begins that reaches the text's end.
+fn find(text: Text<'_>, at: usize) -> Result<usize, usize> {
+    let stretches = &text.survey.numbers;
+    let first = stretches.partition_point(|stretch| stretch.end <= at);
+    let rest = stretches.get(first..).unwrap_or_default().iter();
+    let mut starts = rest.map(|stretch| (stretch.start.max(at), stretch.end));
+    starts
+        .find(|&(start, end)| end - start >= SHORTEST || end == text.len())
+        .map_or(Err(text.len()), |(start, end)| {
+            if end - start >= SHORTEST {
+                Ok(start)
+            } else {
+                Err(start)
+            }
+        })
 }
 
 // === impl Numbers ===
 
 impl Numbers {
-    pub(crate) fn is_worth_it(text: &[u8]) -> bool {
-        find_run(text, 0, SHORTEST, is_part).is_ok()
+    pub(crate) fn is_worth_it(text: Text<'_>) -> bool {
+        find(text, 0).is_ok()
     }
 
     pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
@@ -48,7 +61,7 @@ impl Numbers {
         loop {
             let mut at = text.index(self.resume);
             if !self.within {
-                match find_run(text.bytes, at, SHORTEST, is_part) {
+                match find(text, at) {
                     Ok(start) => at = start,
                     Err(start) => {
                         self.resume = text.offset(start);
@@ -57,7 +70,7 @@ impl Numbers {
                     }
                 }
             }
-            let end = run_end(text.bytes, at, is_part);
+            let end = number_end(text.bytes, at);
             if !self.within && (end < text.len() || text.over) {
                 // Indentation and rulers.
                 let digits = text.slice(at..end).iter().filter(|byte| byte.is_ascii_digit());
@@ -95,7 +108,7 @@ impl Numbers {
     }
 
     fn hold_back(&mut self, text: Text<'_>, start: usize) {
-        let stretch = text.slice(start..run_end(text.bytes, start, is_part));
+        let stretch = text.slice(start..number_end(text.bytes, start));
         let digits = stretch.iter().filter(|byte| byte.is_ascii_digit()).count();
         self.hold = (digits >= HELD_DIGITS).then_some(text.offset(start));
     }
@@ -238,6 +251,9 @@ fn card(text: Text<'_>, at: usize) -> Option<(Range<usize>, bool)> {
 
 fn iban(text: Text<'_>, at: usize) -> Option<Range<usize>> {
     (at.saturating_sub(BEFORE)..at).find_map(|start| {
+        if !text.get(start)?.is_ascii_alphabetic() {
+            return None;
+        }
         let head: [u8; 4] = text.slice(start..start + 4).try_into().ok()?;
         let [a, b, c, d] = head.map(|byte| byte.to_ascii_uppercase());
         let begins =

@@ -9,7 +9,8 @@
 
 use super::child::Child;
 use super::radix::{Digits, Radix};
-use super::text::{Text, find_run, run_end};
+use super::survey::find_within;
+use super::text::{Text, run_end};
 use super::{Layer, Session};
 use crate::finding::{DecodePath, Decoding};
 
@@ -61,8 +62,8 @@ impl Runs {
     }
 
     /// Whether `text` has a run that would be decoded.
-    pub(crate) fn is_worth_it(radix: Radix, text: &[u8]) -> bool {
-        find_run(text, 0, radix.shortest(), |byte| radix.has(byte)).is_ok()
+    pub(crate) fn is_worth_it(radix: Radix, text: Text<'_>) -> bool {
+        find(radix, text, 0).is_ok()
     }
 
     pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
@@ -84,7 +85,7 @@ impl Runs {
                 continue;
             }
             let at = text.index(self.resume);
-            match find_run(text.bytes, at, radix.shortest(), |byte| radix.has(byte)) {
+            match find(radix, text, at) {
                 Err(start) => {
                     self.resume = text.offset(start);
                     return;
@@ -97,7 +98,10 @@ impl Runs {
                         self.line_break(text, end, text.offset(start)),
                         Break::Line(_) | Break::Open
                     );
-                    if whole && alone && run.len() <= SHORT && !self.is_promising(session, run) {
+                    if whole
+                        && alone
+                        && (self.is_poor(run) || run.len() <= SHORT && !self.is_promising(session, run))
+                    {
                         self.resume = text.offset(end);
                     } else {
                         let start = text.offset(start);
@@ -117,17 +121,32 @@ impl Runs {
         }
     }
 
+    /// Whether a whole run is indentation, a ruler or a table rather than bytes.
+    fn is_poor(&self, run: &[u8]) -> bool {
+        let shortest = Radix::Hex.shortest();
+        self.radix == Radix::HexPairs
+            && run
+                .iter()
+                .filter(|&&byte| Radix::Hex.has(byte))
+                .take(shortest)
+                .count()
+                < shortest
+    }
+
     /// Whether a whole short run decodes to anything that a layer would look at.
     fn is_promising(&self, session: &mut Session<'_>, run: &[u8]) -> bool {
         let mut scratch = std::mem::take(session.scratch);
+        let mut survey = session.surveys.pop().unwrap_or_default();
         let mut groups = Groups::default();
         let mut promising = false;
         for start in self.starts(run, 0).filter(|&start| groups.is_new(start as u64)) {
             scratch.clear();
             Digits::new(self.radix).push(run.get(start..).unwrap_or_default(), &mut scratch);
-            promising = promising || Layer::is_worth_it(session.engine, &scratch);
+            promising = promising
+                || may_say_something(&scratch) && Layer::is_worth_it(session.engine, &mut survey, &scratch);
         }
         *session.scratch = scratch;
+        session.surveys.push(survey);
         promising
     }
 
@@ -254,6 +273,40 @@ impl Runs {
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_none()
     }
+}
+
+/// Whether there is text in `decoded`, or the head of something compressed. What identifiers decode to has none:
+/// every other byte is of a character outside ASCII, and of none that there is.
+fn may_say_something(decoded: &[u8]) -> bool {
+    /// The shortest keyword with the shortest value has as many; so many random bytes are rarely UTF-8.
+    const TEXT: u32 = 8;
+    let (mut text, mut missing, mut last) = (0, 0, 0u32);
+    decoded.iter().any(|&byte| {
+        let goes_on = missing > 0 && matches!(byte, 0x80..=0xbf);
+        (text, missing) = match byte {
+            _ if goes_on => (text, missing - 1),
+            0x00..=0x7f if missing == 0 => (text + 1, 0),
+            0x00..=0x7f => (1, 0),
+            0xc2..=0xdf => (text + 1, 1),
+            0xe0..=0xef => (text + 1, 2),
+            0xf0..=0xf4 => (text + 1, 3),
+            _ => (0, 0),
+        };
+        last = last << 8 | u32::from(byte);
+        // The heads of gzip, zip and zstd; that of a PDF's stream is text.
+        text >= TEXT || last & 0x00ff_ffff == 0x001f_8b08 || last == 0x504b_0304 || last == 0x28b5_2ffd
+    })
+}
+
+/// The first run at or after `at` that is long enough, as [`super::text::find_run`] tells it.
+fn find(radix: Radix, text: Text<'_>, at: usize) -> Result<usize, usize> {
+    let stretches = match radix {
+        Radix::Base64 | Radix::Base32 | Radix::Hex => &text.survey.tokens,
+        Radix::HexPairs => &text.survey.pairs,
+    };
+    find_within(stretches, text.bytes, at, radix.shortest(), |byte| {
+        radix.has(byte)
+    })
 }
 
 fn feed(session: &mut Session<'_>, (_, digits, child): &mut (u64, Digits, Child), run: &[u8], offset: u64) {

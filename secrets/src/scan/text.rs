@@ -1,5 +1,6 @@
 //! What one layer has before it: the bytes that it kept, then the new ones.
 
+use super::Survey;
 use std::ops::Range;
 
 /// A stretch of a layer's stream.
@@ -12,6 +13,8 @@ pub(crate) struct Text<'a> {
     pub(crate) fresh: usize,
     /// Nothing follows.
     pub(crate) over: bool,
+    /// Where there is something to look for.
+    pub(crate) survey: &'a Survey,
 }
 
 // === impl Text ===

@@ -5,7 +5,8 @@
 //! carries a checksum. Prose fails on its short words, its punctuation and its capitals long before.
 
 use super::Session;
-use super::text::{Text, find_run, run_end};
+use super::survey::{self, find_within};
+use super::text::{Text, run_end};
 use crate::byte_class;
 use crate::finding::DecodePath;
 use crate::rule::Detector;
@@ -14,7 +15,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 /// Twelve words of four letters with a separator between: of 10,000 random phrases one is shorter.
-const SHORTEST: usize = 59;
+const SHORTEST: usize = survey::WORDS;
 /// A phrase that began is held from this word on.
 const HELD: usize = 4;
 const LENGTHS: [usize; 5] = [24, 21, 18, 15, 12];
@@ -31,11 +32,15 @@ fn is_part(byte: u8) -> bool {
     byte_class::is(byte, byte_class::WORDS)
 }
 
+fn find(text: Text<'_>, at: usize) -> Result<usize, usize> {
+    find_within(&text.survey.words, text.bytes, at, SHORTEST, is_part)
+}
+
 // === impl Words ===
 
 impl Words {
-    pub(crate) fn is_worth_it(text: &[u8]) -> bool {
-        find_run(text, 0, SHORTEST, is_part).is_ok()
+    pub(crate) fn is_worth_it(text: Text<'_>) -> bool {
+        find(text, 0).is_ok()
     }
 
     pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
@@ -43,7 +48,7 @@ impl Words {
             let mut at = text.index(self.resume);
             if !self.within {
                 self.streak.clear();
-                match find_run(text.bytes, at, SHORTEST, is_part) {
+                match find(text, at) {
                     Ok(start) => at = start,
                     Err(start) => {
                         self.resume = text.offset(start);
