@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use contract::gate::{GateRemote, Identity};
 use contract::{EnvName, Sha256Hex};
@@ -15,7 +17,8 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 use crate::hook::{PRE_RECEIVE, PROC_RECEIVE};
-use crate::ssh;
+use crate::repository::packed_bytes;
+use crate::ssh::{self, Limits};
 
 /// Names the session of a push to its hooks.
 pub const SESSION_VARIABLE: &str = "GIT_GATE_SESSION";
@@ -27,7 +30,8 @@ const ALLOC_LIMIT: &str = "256m";
 
 /// Each with its reason: nothing is kept that the upstream does not have, so nothing needs to survive a power cut (fsync);
 /// large files are hashed as a stream (bigFileThreshold). A client may send a signed push although none is offered, and git
-/// would run a program on it (gpg).
+/// would run a program on it (gpg). What an upstream sends is checked like a push, less what old tools wrote into many an honest
+/// history; it is kept as one pack, which is what its size is counted by (unpackLimit).
 const CONFIGURATION: &str = "\
 [core]
 \tfsync = none
@@ -65,8 +69,14 @@ const CONFIGURATION: &str = "\
 \trecurseSubmodules = no
 \tfollowTags = false
 [fetch]
+\tfsckObjects = true
+\tunpackLimit = 1
 \trecurseSubmodules = no
 \twriteCommitGraph = false
+[fetch \"fsck\"]
+\tzeroPaddedFilemode = ignore
+\tbadTimezone = ignore
+\tmissingSpaceBeforeDate = ignore
 [pack]
 \tthreads = 2
 \twindowMemory = 64m
@@ -79,6 +89,9 @@ const CONFIGURATION: &str = "\
 [gpg \"ssh\"]
 \tprogram = gate-checks-no-signature
 ";
+
+/// How long ssh may take to end a connection that it keeps.
+const HANGING_UP: Duration = Duration::from_secs(2);
 
 /// Runs git.
 #[derive(Debug)]
@@ -173,6 +186,15 @@ impl Git {
             port: remote.upstream.port(),
             known_hosts,
             control: self.control(remote),
+            limits: Limits {
+                most_bytes: remote.policy.caps.mirror_bytes,
+                left_bytes: remote
+                    .policy
+                    .caps
+                    .mirror_bytes
+                    .saturating_sub(packed_bytes(repository)?),
+                stall_seconds: remote.policy.caps.stall_seconds,
+            },
             identity: match &remote.identity {
                 Identity::File(path) => Some(path.clone()),
                 Identity::Agent(_) => None,
@@ -184,6 +206,32 @@ impl Git {
             command.env("SSH_AUTH_SOCK", socket);
         }
         Ok(command)
+    }
+
+    /// Ends the connection that ssh keeps to an upstream, with all that runs over it.
+    pub async fn hang_up(&self, remote: &GateRemote) {
+        let Some(control) = self.control(remote).filter(|control| control.exists()) else {
+            return;
+        };
+        let mut command = Command::new("ssh");
+        command
+            .env_clear()
+            .env("PATH", &self.path)
+            .args(["-F", "/dev/null", "-O", "exit", "-o"])
+            .arg(format!("ControlPath={}", control.display()))
+            .arg("--")
+            .arg(remote.upstream.host().as_str())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        if !matches!(
+            tokio::time::timeout(HANGING_UP, command.status()).await,
+            Ok(Ok(status)) if status.success()
+        ) {
+            // The next command makes another; this one ends when its upstream does.
+            let _ = fs_err::remove_file(control);
+        }
     }
 
     /// The key of a variable, as the file that ssh wants: readable by nobody else, in the scratch directory.

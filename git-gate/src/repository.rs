@@ -147,6 +147,38 @@ fn thrown_away(directory: &Path) -> PathBuf {
     directory.with_extension("gone")
 }
 
+/// How many bytes the packs of a repository take.
+pub fn packed_bytes(directory: &Path) -> io::Result<u64> {
+    let folder = directory.join("objects/pack");
+    let mut bytes = 0;
+    if folder.exists() {
+        for entry in fs_err::read_dir(folder)? {
+            match entry?.metadata() {
+                Ok(file) => bytes += file.len(),
+                // Removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// Removes what a fetch that failed had of its pack. A push has its half packs in its quarantine.
+fn remove_half_packs(directory: &Path) -> io::Result<()> {
+    let folder = directory.join("objects/pack");
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes quarantines, half packs and locks that a killed gate left.
 fn sweep(directory: &Path) -> io::Result<()> {
     unlock(directory, false)?;
@@ -201,6 +233,21 @@ mod tests {
         for (at, name) in names.iter().enumerate() {
             assert!(!name.contains('/') && !names[at + 1..].contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn packs_are_counted_and_half_ones_go() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(packed_bytes(root.path()).unwrap(), 0);
+        remove_half_packs(root.path()).unwrap();
+        let folder = root.path().join("objects/pack");
+        fs_err::create_dir_all(&folder).unwrap();
+        for name in ["pack-a.pack", "tmp_pack_b"] {
+            fs_err::write(folder.join(name), [0; 100]).unwrap();
+        }
+        assert_eq!(packed_bytes(root.path()).unwrap(), 200);
+        remove_half_packs(root.path()).unwrap();
+        assert_eq!(packed_bytes(root.path()).unwrap(), 100);
     }
 
     #[test]

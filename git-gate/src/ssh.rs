@@ -2,6 +2,11 @@
 //!
 //! git is given a program without arguments (`GIT_SSH`), which is a link to this one: so no shell is involved, no
 //! configuration file is read, and what git asks for is checked against the table once more.
+//!
+//! What an upstream is asked for passes through this program ([`fetch`]), which counts it and does not wait for ever. A push is
+//! left to ssh alone: the upstream's own checks may take their time.
+
+mod fetch;
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,6 +24,10 @@ const KNOWN_HOSTS: &str = "GIT_GATE_SSH_KNOWN_HOSTS";
 const CONTROL: &str = "GIT_GATE_SSH_CONTROL";
 const IDENTITY: &str = "GIT_GATE_SSH_IDENTITY";
 
+const MOST_BYTES: &str = "GIT_GATE_SSH_MOST_BYTES";
+const LEFT_BYTES: &str = "GIT_GATE_SSH_LEFT_BYTES";
+const STALL_SECONDS: &str = "GIT_GATE_SSH_STALL_SECONDS";
+
 /// How long a connection is kept for the next command, in seconds.
 const KEPT: u32 = 60;
 
@@ -35,6 +44,19 @@ pub struct Way {
     pub control: Option<PathBuf>,
     /// The key; without one, the agent at `SSH_AUTH_SOCK`.
     pub identity: Option<PathBuf>,
+    /// What may come from there.
+    pub limits: Limits,
+}
+
+/// What an upstream may send when it is asked for refs and objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that the policy lets the mirror hold.
+    pub most_bytes: u64,
+    /// Bytes of them that are left.
+    pub left_bytes: u64,
+    /// Seconds for which nothing may come.
+    pub stall_seconds: u64,
 }
 
 /// What git asked for is not what the table says.
@@ -50,7 +72,10 @@ impl Way {
         command
             .env(DESTINATION, &self.destination)
             .env(PORT, self.port.to_string())
-            .env(KNOWN_HOSTS, &self.known_hosts);
+            .env(KNOWN_HOSTS, &self.known_hosts)
+            .env(MOST_BYTES, self.limits.most_bytes.to_string())
+            .env(LEFT_BYTES, self.limits.left_bytes.to_string())
+            .env(STALL_SECONDS, self.limits.stall_seconds.to_string());
         if let Some(control) = &self.control {
             command.env(CONTROL, control);
         }
@@ -66,6 +91,11 @@ impl Way {
             known_hosts: std::env::var_os(KNOWN_HOSTS)?.into(),
             control: std::env::var_os(CONTROL).map(PathBuf::from),
             identity: std::env::var_os(IDENTITY).map(PathBuf::from),
+            limits: Limits {
+                most_bytes: number(MOST_BYTES)?,
+                left_bytes: number(LEFT_BYTES)?,
+                stall_seconds: number(STALL_SECONDS)?,
+            },
         })
     }
 
@@ -150,13 +180,17 @@ fn quoted(path: &std::path::Path) -> OsString {
     format!("\"{}\"", path.display()).replace('%', "%%").into()
 }
 
-/// Becomes ssh.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Becomes ssh, or runs it and looks at what comes.
 pub fn main(asked: &[OsString]) -> ExitCode {
-    let arguments = Way::from_environment()
-        .ok_or(NotTheUpstream)
-        .and_then(|way| way.arguments(asked));
+    let way = Way::from_environment().ok_or(NotTheUpstream);
+    let arguments = way.and_then(|way| Ok((way.arguments(asked)?, way)));
     match arguments {
-        Ok(arguments) => {
+        Ok((arguments, way)) if asks_for_objects(asked) => return fetch::run(&arguments, &way),
+        Ok((arguments, _)) => {
             let arguments: Result<Vec<CString>, _> = arguments
                 .iter()
                 .map(|text| CString::new(text.as_bytes()))
@@ -169,6 +203,12 @@ pub fn main(asked: &[OsString]) -> ExitCode {
         Err(error) => complain(&error.to_string()),
     }
     ExitCode::from(255)
+}
+
+fn asks_for_objects(asked: &[OsString]) -> bool {
+    asked
+        .last()
+        .is_some_and(|wanted| wanted.as_bytes().starts_with(b"git-upload-pack "))
 }
 
 fn complain(text: &str) {
@@ -187,6 +227,11 @@ mod tests {
             known_hosts: "/tmp/k".into(),
             control: None,
             identity: Some("/id".into()),
+            limits: Limits {
+                most_bytes: 1,
+                left_bytes: 1,
+                stall_seconds: 1,
+            },
         }
     }
 

@@ -26,7 +26,7 @@ pub const DEFAULT_PROTECTED_PATHS: &[(&str, &str)] = &[
     ("CODEOWNERS", "who must agree to a change"),
 ];
 
-/// Sizes beyond which a push is refused, never passed over.
+/// Sizes beyond which a push is refused, never passed over; and what an upstream may take of the gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Caps {
@@ -40,6 +40,11 @@ pub struct Caps {
     pub refs: u64,
     /// Seconds that looking at one push may take.
     pub seconds: u64,
+    /// Bytes of packs that the mirror of the upstream may hold.
+    pub mirror_bytes: u64,
+    /// Seconds for which the upstream may send nothing while it is asked for refs and objects. git's own server says something
+    /// every 5 s while it makes a pack (git-config(1), `uploadpack.keepAlive`).
+    pub stall_seconds: u64,
 }
 
 /// What may be pushed to one upstream.
@@ -69,6 +74,8 @@ impl Default for Caps {
             objects: 500_000,
             refs: 500,
             seconds: 120,
+            mirror_bytes: 8 << 30,
+            stall_seconds: 30,
         }
     }
 }

@@ -53,25 +53,37 @@ impl Repository {
         if fetched.is_ok() && ask_for_head {
             head = self.ask_for_head(git, remote).await;
         }
-        let mut state = self.state.lock();
-        match fetched {
-            Ok(()) => {
-                state.refreshed = Some(began);
-                state.failed = None;
-                if ask_for_head {
-                    state.asked_for_head = Some(began);
-                }
-                drop(state);
-                if let Some(head) = head {
-                    self.set_head(&head);
-                }
-                Ok(())
-            }
-            Err(why) => {
+        if let Err(why) = fetched {
+            {
+                let mut state = self.state.lock();
                 state.refreshed = None;
                 state.failed = Some((Instant::now(), why.clone()));
-                Err(why)
             }
+            self.give_up(git, remote).await;
+            return Err(why);
+        }
+        let mut state = self.state.lock();
+        state.refreshed = Some(began);
+        state.failed = None;
+        if ask_for_head {
+            state.asked_for_head = Some(began);
+        }
+        drop(state);
+        if let Some(head) = head {
+            self.set_head(&head);
+        }
+        Ok(())
+    }
+
+    /// After a fetch that failed: nothing of it stays.
+    async fn give_up(&self, git: &Git, remote: &GateRemote) {
+        if let Err(error) = super::remove_half_packs(&self.directory) {
+            tracing::warn!("what a failed fetch left stays until the next start: {error}");
+        }
+        // It may be the connection that hangs, or an upstream that goes on for ever with what nobody reads any more. Only a
+        // push that is under way is worth more.
+        if let Ok(_nobody_pushes) = self.pushing.try_lock() {
+            git.hang_up(remote).await;
         }
     }
 
@@ -187,6 +199,8 @@ pub fn reason_in(said: &[u8]) -> String {
         "Please make sure you have the correct access rights",
         "and the repository exists.",
         "fatal: the remote end hung up unexpectedly",
+        "fatal: early EOF",
+        "fatal: fetch-pack: invalid index-pack output",
         "error: failed to push some refs",
         "@@@",
         "IT IS POSSIBLE THAT",

@@ -196,6 +196,16 @@ impl Upstream {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Runs a script in place of whatever is asked for over ssh, from the next connection on; what was asked for is in
+    /// `SSH_ORIGINAL_COMMAND`.
+    pub(crate) fn forced(&self, script: &str) {
+        let path = self.root.path();
+        fs_err::write(path.join("forced"), format!("{script}\n")).unwrap();
+        let key = fs_err::read_to_string(path.join("client.pub")).unwrap();
+        let line = format!("command=\"sh {}/forced\" {key}", path.display());
+        fs_err::write(path.join("authorized"), line).unwrap();
+    }
+
     /// Runs a script for each push that arrives.
     pub(crate) fn hook(&self, name: &str, script: &str) {
         use std::os::unix::fs::PermissionsExt as _;

@@ -13,3 +13,4 @@ mod evasion;
 mod fixture;
 mod hostile;
 mod pushing;
+mod upstreams;

@@ -30,10 +30,12 @@ const POLICY_KEYS: &[&str] = &[
     "force",
     "lfs",
     "max_file_bytes",
+    "max_mirror_bytes",
     "max_objects",
     "max_push_bytes",
     "max_refs",
     "max_seconds",
+    "max_stall_seconds",
     "protected_paths",
     "refs",
 ];
@@ -128,6 +130,8 @@ fn policy(cursor: &Cursor<'_>) -> GatePolicy {
         objects,
         refs,
         seconds,
+        mirror_bytes,
+        stall_seconds,
     } = &mut policy.caps;
     for (key, cap) in [
         ("max_push_bytes", push_bytes),
@@ -135,6 +139,8 @@ fn policy(cursor: &Cursor<'_>) -> GatePolicy {
         ("max_objects", objects),
         ("max_refs", refs),
         ("max_seconds", seconds),
+        ("max_mirror_bytes", mirror_bytes),
+        ("max_stall_seconds", stall_seconds),
     ] {
         let Some(cursor) = fields.get(key) else { continue };
         match cursor

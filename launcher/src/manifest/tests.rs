@@ -369,14 +369,20 @@ fn a_git_remote_says_where_with_which_key_and_by_which_host_key() {
         force: [refs/heads/agent/*]
         protected_paths: []
         lfs: true
-        max_refs: 3",
+        max_refs: 3
+        max_mirror_bytes: 1000000
+        max_stall_seconds: 5",
     )
     .unwrap();
     let remote = &bottle.remotes[0];
     assert_eq!(remote.upstream.value.route(), "github.com/acme/app.git");
     assert!(remote.policy.admits_ref("refs/heads/agent/x") && !remote.policy.admits_ref("refs/heads/main"));
     assert!(remote.policy.lfs && remote.policy.protected_paths.is_empty());
-    assert_eq!(remote.policy.caps.refs, 3);
+    let caps = &remote.policy.caps;
+    assert_eq!(
+        (caps.refs, caps.mirror_bytes, caps.stall_seconds),
+        (3, 1_000_000, 5)
+    );
 }
 
 #[test]
