@@ -12,6 +12,7 @@
 
 pub mod command;
 pub mod config;
+pub mod environment;
 pub mod events;
 pub mod front;
 pub mod git;

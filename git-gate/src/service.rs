@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::Failure;
 use crate::config::{self, ConfigError};
+use crate::environment::AgentSecrets;
 use crate::events::Events;
 use crate::front::Front;
 use crate::git::Git;
@@ -62,7 +63,11 @@ impl Service {
             Table::open(config, &options.repositories, None).map_err(Failure::system("the mirrors"))?;
         let table = Arc::new(ArcSwap::from_pointee(table));
         let git = Arc::new(Git::new(&options.program).map_err(Failure::system("the scratch directory"))?);
-        let scans = Arc::new(Scans::new().map_err(Failure::system("the scanner"))?);
+        let agent = AgentSecrets::read(std::env::vars_os()).map_err(Failure::system("the scanner"))?;
+        for warning in &agent.too_short {
+            tracing::warn!("{warning}");
+        }
+        let scans = Arc::new(Scans::new(agent).map_err(Failure::system("the scanner"))?);
         let hooks = UnixListener::bind(git.socket()).map_err(Failure::system("the socket of the hooks"))?;
         let events = Events::new(log, Arc::clone(&table));
         let pushes = Pushes::new(Arc::clone(&git), Arc::clone(&table), scans, events.clone());

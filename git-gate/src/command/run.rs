@@ -24,7 +24,8 @@ const WORKERS: usize = 2;
 /// What `--help` says after the arguments.
 const NEEDS: &str = "\
 Needs git 2.47 or later and ssh in PATH. Keys are files or variables that gate.json names, or the socket of an ssh-agent; \
-only this process needs to read them. TMPDIR holds the gate's own configuration of git and ssh while it runs.
+only this process needs to read them. The values of the agent's own secrets come in BOTTLE_ENV_SECRET_0, BOTTLE_ENV_SECRET_1, …: \
+a push that holds one in any form is refused. TMPDIR holds the gate's own configuration of git and ssh while it runs.
 
 SIGHUP has gate.json read at once; SIGTERM lets requests under way finish, for at most 10 s, and ends with exit code 0.";
 

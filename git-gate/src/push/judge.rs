@@ -4,13 +4,14 @@
 //! has run out are findings like a secret.
 
 mod looker;
+mod tip;
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::DenialReason;
 use contract::gate::GatePolicy;
@@ -228,10 +229,24 @@ fn objects(case: &Case, began: Instant, judgement: &mut Judgement) -> Result<(),
     }
     judgement.more += met.more;
     judgement.objects = walked?.objects;
+    let policy = &case.remote.settings.policy;
+    let deadline = began + Duration::from_secs(policy.caps.seconds);
+    for finding in tip::protected(&repository, &odb, policy, &case.updates, &tips, deadline)? {
+        let told = |known: &Finding| known.reason == finding.reason && path(known) == path(&finding);
+        if !judgement.findings.iter().any(told) {
+            judgement.add(finding);
+        }
+    }
     Ok(())
 }
 
-/// A lease alone lets a branch be rewritten, so whether this one is, is found out here.
+fn path(finding: &Finding) -> Option<&str> {
+    match &finding.place {
+        Place::File { path, .. } => Some(path),
+        _ => None,
+    }
+}
+
 /// How many objects lie in packs there, by the packs' indexes (gitformat-pack(5)): a walk takes memory for each commit before
 /// it meets the first.
 fn packed(quarantine: &Path) -> io::Result<u64> {
@@ -252,6 +267,7 @@ fn packed(quarantine: &Path) -> io::Result<u64> {
     Ok(objects)
 }
 
+/// A lease alone lets a branch be rewritten, so whether this one is, is found out here.
 fn rewrite(repository: &Repository, policy: &GatePolicy, update: &Update) -> Result<Option<Finding>, Unread> {
     let Some((Some(old), Some(new))) = update.ids() else {
         return Ok(None);

@@ -2,10 +2,13 @@
 //!
 //! Nothing in the repository configures the scan: no file, no comment, no attribute. The operator's yes is applied to what was
 //! found, not to what is looked for, so what is remembered stays true whatever is allowed.
+//!
+//! Besides what the rules know, the very values of the agent's own secrets are looked for ([`crate::environment`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::environment::{self, AgentSecrets};
 use contract::gate::{FingerprintKey, GateFingerprint};
 use git2::Oid;
 use parking_lot::Mutex;
@@ -55,16 +58,19 @@ type Remembered = HashMap<(Oid, PathClass), Arc<[Hit]>>;
 /// is remembered.
 pub struct Scans {
     scanner: Scanner,
+    agent: AgentSecrets,
     seen: Mutex<Remembered>,
 }
 
 // === impl Scans ===
 
 impl Scans {
-    /// With the built-in rules.
-    pub fn new() -> std::io::Result<Self> {
-        let rules = RuleSet::built_in().map_err(std::io::Error::other)?;
+    /// With the built-in rules, and the values that the agent has.
+    pub fn new(agent: AgentSecrets) -> std::io::Result<Self> {
+        let mut rules = RuleSet::built_in().map_err(std::io::Error::other)?;
+        rules.extend(agent.rules.clone()).map_err(std::io::Error::other)?;
         Ok(Self {
+            agent,
             scanner: Scanner::new(rules).map_err(std::io::Error::other)?,
             seen: Mutex::new(HashMap::new()),
         })
@@ -100,15 +106,48 @@ impl Scans {
         let mut options = Options::new(Setting::Source);
         options.fingerprint_key = Some(Arc::from(key.as_bytes().as_slice()));
         let findings = self.scanner.scan(raw, &options).map_err(|_| TooMuch)?;
-        let mut hits: Vec<Hit> = findings
-            .iter()
-            .filter(|finding| finding.confidence >= Confidence::Medium)
-            .map(|finding| hit(finding, raw))
-            .collect();
+        let mut hits = self.values(raw, key);
+        let values = hits.len();
+        for finding in &findings {
+            if finding.confidence < Confidence::Medium {
+                continue;
+            }
+            let hit = hit(finding, raw);
+            let told = |known: &Hit| known.rule == hit.rule && known.line == hit.line;
+            if !hits.iter().take(values).any(told) {
+                hits.push(hit);
+            }
+        }
         if class == PathClass::Modules {
             hits.extend(credentials_in_modules(raw, key, &hits));
         }
         Ok(hits)
+    }
+
+    /// Where values of the agent's own stand, in any encoding.
+    fn values(&self, raw: &[u8], key: &FingerprintKey) -> Vec<Hit> {
+        if self.agent.values.is_empty() || self.agent.values.is_plain(raw) {
+            return Vec::new();
+        }
+        let found = self.agent.values.find_all(raw);
+        found
+            .iter()
+            .map(|found| {
+                let offset = usize::try_from(found.span.start).unwrap_or(usize::MAX);
+                let before = raw.get(..offset).unwrap_or(raw);
+                let value = self.agent.value(&found.label).unwrap_or_default();
+                Hit {
+                    rule: environment::RULE.into(),
+                    what: format!("a value of the agent's own environment ({})", found.form),
+                    sure: true,
+                    offset,
+                    line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+                    redacted: format!("‹redacted:{}›", value.len()),
+                    fingerprint: secrets::Fingerprint::of(key.as_bytes(), value)
+                        .map(|print| GateFingerprint::of_digest(&print.0)),
+                }
+            })
+            .collect()
     }
 }
 
@@ -118,8 +157,13 @@ fn hit(finding: &secrets::Finding, raw: &[u8]) -> Hit {
     } else {
         format!(", in {}", finding.decoded)
     };
+    let rule = if AgentSecrets::is_rule(&finding.rule) {
+        environment::RULE.into()
+    } else {
+        Arc::clone(&finding.rule)
+    };
     Hit {
-        rule: Arc::clone(&finding.rule),
+        rule,
         what: format!("{}{how}", finding.description),
         sure: finding.confidence == Confidence::High,
         offset: usize::try_from(finding.span.start).unwrap_or(usize::MAX),
@@ -180,6 +224,46 @@ mod tests {
         let key = FingerprintKey::new([1; 32]);
         let raw = format!("[submodule \"a\"]\n\tpath = a\n\turl = {url}\n");
         credentials_in_modules(raw.as_bytes(), &key, &[]).len()
+    }
+
+    #[test]
+    fn a_value_that_the_agent_has_is_found_in_any_form() {
+        use base64::Engine as _;
+        use std::io::Write as _;
+        let value = "correct horse battery";
+        let agent = AgentSecrets::read([("BOTTLE_ENV_SECRET_0".into(), value.into())]).unwrap();
+        let scans = Scans::new(agent).unwrap();
+        let key = FingerprintKey::new([1; 32]);
+        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let hex: String = value.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let utf16: Vec<u8> = format!("say {value}\n")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(format!("say: {value}\n").as_bytes()).unwrap();
+        for text in [
+            format!("let x = \"{value}\";\n").into_bytes(),
+            base64(&format!("a:{value}")).into_bytes(),
+            base64(&base64(&format!("user:{value} and more"))).into_bytes(),
+            hex.into_bytes(),
+            b"correct%20horse%20battery".to_vec(),
+            b"correct\\u0020horse battery".to_vec(),
+            utf16,
+            gzip.finish().unwrap(),
+        ] {
+            let hits = scans.text(PathClass::File, &text, &key).unwrap();
+            let found: Vec<_> = hits
+                .iter()
+                .filter(|hit| &*hit.rule == environment::RULE)
+                .collect();
+            assert_eq!(found.len(), 1, "{:?}: {hits:?}", String::from_utf8_lossy(&text));
+            assert!(found[0].sure && !found[0].what.contains("horse"), "{found:?}");
+        }
+        let other = scans
+            .text(PathClass::File, b"another horse battery\n", &key)
+            .unwrap();
+        assert_eq!(other, []);
     }
 
     #[test]

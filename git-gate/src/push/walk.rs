@@ -127,14 +127,7 @@ pub fn walk(
     tips: &[Oid],
     visit: &mut dyn Visit,
 ) -> Result<Walked, Unread> {
-    let mut walk = Walk {
-        odb,
-        visit,
-        trees: HashSet::new(),
-        roots: HashMap::new(),
-        hasher: RandomState::new(),
-        objects: 0,
-    };
+    let mut walk = Walk::new(odb, visit);
     let known: HashSet<Oid> = tips.iter().copied().collect();
     let mut commits = Vec::new();
     for tip in new {
@@ -163,15 +156,37 @@ pub fn walk(
     })
 }
 
+/// Meets what the tree of `new` has and none of the trees of `olds` has under the same name, or all of them have and it lacks.
+pub fn compare(odb: &Odb<'_>, new: Oid, olds: &[Oid], visit: &mut dyn Visit) -> Result<(), Unread> {
+    let mut walk = Walk::new(odb, visit);
+    let root = walk.root_of(new)?;
+    let olds = olds
+        .iter()
+        .map(|old| walk.root_of(*old).map(Some))
+        .collect::<Result<Vec<_>, _>>()?;
+    walk.tree(Some(new), Some(root), &olds, &mut Vec::new(), 0)
+}
+
 /// The commit that an upstream's ref stands for; none for a tag of something else.
-fn commit_of(repository: &Repository, tip: Oid) -> Option<Oid> {
+pub fn commit_of(repository: &Repository, tip: Oid) -> Option<Oid> {
     let object = repository.find_object(tip, None).ok()?;
     Some(object.peel(ObjectType::Commit).ok()?.id())
 }
 
 // === impl Walk ===
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(odb: &'a Odb<'a>, visit: &'a mut dyn Visit) -> Self {
+        Self {
+            odb,
+            visit,
+            trees: HashSet::new(),
+            roots: HashMap::new(),
+            hasher: RandomState::new(),
+            objects: 0,
+        }
+    }
+
     /// Follows tag objects down to a commit, meeting each; what a tag points at otherwise is met whole.
     fn peel(&mut self, tip: Oid, known: &HashSet<Oid>) -> Result<Option<Oid>, Unread> {
         let mut id = tip;

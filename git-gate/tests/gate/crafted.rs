@@ -3,7 +3,7 @@
 use contract::gate::GatePolicy;
 
 use super::evasion::object;
-use super::fixture::{Gate, Upstream, Work, git, token};
+use super::fixture::{Gate, Upstream, Work, git, ok, token};
 use super::hostile::post;
 
 /// A blob that is in no tree yet.
@@ -77,6 +77,59 @@ fn a_folder_in_place_of_a_protected_file_is_a_change_of_it() {
     work.commit("nobody must");
     let said = work.push_refused(&["HEAD:refs/heads/main"]);
     assert!(said.contains("policy.protected_paths"), "{said}");
+}
+
+/// An upstream whose protected file was mended, with the commits before and after.
+fn mended(upstream: &Upstream) -> (String, String) {
+    let other = tempfile::tempdir().unwrap();
+    ok(git(other.path())
+        .args(["clone", "-q"])
+        .arg(upstream.bare())
+        .arg("."));
+    let mut tips = Vec::new();
+    for content in ["leaks\n", "mended\n"] {
+        fs_err::write(other.path().join("CODEOWNERS"), content).unwrap();
+        ok(git(other.path()).args(["add", "-A"]));
+        ok(git(other.path()).args(["commit", "-qm", content]));
+        tips.push(ok(git(other.path()).args(["rev-parse", "HEAD"])));
+    }
+    ok(git(other.path()).args(["push", "-q", "origin", "main"]));
+    (tips.remove(0), tips.remove(0))
+}
+
+/// A merge of two commits with the files of the second.
+fn merge(work: &Work, first: &str, second: &str) -> String {
+    let tree = format!("{second}^{{tree}}");
+    work.git(&["commit-tree", "-m", "merge", "-p", first, "-p", second, &tree])
+}
+
+#[test]
+fn a_merge_does_not_bring_back_what_the_upstream_has_mended_at_a_protected_path() {
+    let upstream = Upstream::start();
+    let (old, new) = mended(&upstream);
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    let back = merge(&work, &new, &old);
+    for reference in ["main", "new"] {
+        let said = work.push_refused(&[&format!("{back}:refs/heads/{reference}")]);
+        assert!(
+            said.contains("policy.protected_paths") && said.contains("CODEOWNERS"),
+            "{said}"
+        );
+    }
+    assert_eq!(upstream.tip("refs/heads/main"), new);
+    assert_eq!(upstream.tip("refs/heads/new"), "");
+
+    // A branch off an older commit has changed nothing, and bringing it up to date is no change either.
+    work.git(&["checkout", "-q", "-b", "branch", &old]);
+    work.write("file", "x\n");
+    work.commit("one");
+    work.push_ok(&["branch"]);
+    work.git(&["merge", "-q", "-m", "up to date", "origin/main"]);
+    work.push_ok(&["branch"]);
+    // Nor may a branch go back to it.
+    let back = merge(&work, "branch", &old);
+    work.push_refused(&[&format!("{back}:refs/heads/branch")]);
 }
 
 /// A push of nothing but a ref, as raw bytes.

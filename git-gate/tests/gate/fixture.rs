@@ -13,6 +13,9 @@ use contract::{AccessEvent, Applied};
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What every agent here has in its environment.
+pub(crate) const AGENT_SECRET: &str = "purple monkey dishwasher";
+
 /// An ssh server that serves the repositories below a folder.
 pub(crate) struct Upstream {
     pub(crate) root: tempfile::TempDir,
@@ -352,6 +355,7 @@ fn spawn(directory: &Path) -> (Child, Receiver<AccessEvent>, String) {
         .arg("--repos")
         .arg(directory.join("repos"))
         .env("TMPDIR", directory.join("tmp"))
+        .env("BOTTLE_ENV_SECRET_0", AGENT_SECRET)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

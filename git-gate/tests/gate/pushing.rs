@@ -1,6 +1,6 @@
 //! What a gate is for: clone, fetch, push, and the upstream's own answer.
 
-use super::fixture::{Gate, Upstream, git, ok, text, token};
+use super::fixture::{AGENT_SECRET, Gate, Upstream, git, ok, text, token};
 use contract::gate::GatePolicy;
 use contract::{Decision, DenialReason};
 
@@ -271,4 +271,30 @@ fn a_finding_is_told_logged_and_can_be_allowed_by_the_operator_alone() {
     work.commit("moved");
     let said = work.push_ok(&["main"]);
     assert!(said.contains("has it already"), "{said}");
+}
+
+#[test]
+fn a_value_of_the_agent_s_own_environment_goes_out_in_no_form() {
+    use base64::Engine as _;
+    let upstream = Upstream::start();
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    let before = upstream.tip("refs/heads/main");
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{AGENT_SECRET}\n"));
+    for content in [AGENT_SECRET, &encoded] {
+        work.write("notes", content);
+        work.commit("notes");
+        let said = work.push_refused(&["main"]);
+        assert!(
+            said.contains("environment-secret") && said.contains("notes:1"),
+            "{said}"
+        );
+        assert!(!said.contains("monkey"), "{said}");
+        work.git(&["reset", "-q", "--hard", "origin/main"]);
+    }
+    work.write("file", "x\n");
+    work.commit(&format!("a message with {AGENT_SECRET} in it"));
+    let said = work.push_refused(&["main"]);
+    assert!(said.contains("message:1"), "{said}");
+    assert_eq!(upstream.tip("refs/heads/main"), before);
 }

@@ -1,7 +1,7 @@
 //! The git gate in the compose file: on the bottle's own network, towards the agent only its door; keys by name, never by value.
 
 use super::super::agent_files;
-use super::{Limits, bind, guard_image, service as common, volume};
+use super::{Limits, bind, guard_environment, guard_image, service as common, volume};
 use crate::error::Result;
 use crate::images::References;
 use crate::naming;
@@ -40,13 +40,9 @@ pub(super) fn service(plan: &Plan, images: &References) -> Result<Service> {
         "--listen".to_owned(),
         format!("unix:{}/{}", container::DOOR, container::SOCKET),
     ];
-    let mut environment = vec![
-        (
-            "BOTTLE_LAUNCH_NONCE".to_owned(),
-            Some(Text::from(plan.launch_nonce.as_str())),
-        ),
-        ("TMPDIR".to_owned(), Some(Text::from("/tmp"))),
-    ];
+    // The values of the agent's own secrets go out in no push.
+    let mut environment = guard_environment(plan, "BOTTLE_ENV_SECRET_");
+    environment.push(("TMPDIR".to_owned(), Some(Text::from("/tmp"))));
     let mut volumes = vec![
         bind(&state.git_gate_config(), container::CONFIG, true)?,
         bind(&state.git_gate_run(), container::RUN, false)?,
@@ -234,6 +230,19 @@ mod tests {
         +    labels:
         +      home: "811fbd5f5a2b"
         "#);
+    }
+
+    #[test]
+    fn the_gate_gets_the_values_of_the_agent_s_own_secrets_by_name() {
+        let mut plan = crate::render::fixtures::most();
+        plan.git_remotes = with_remotes().git_remotes;
+        let images = crate::render::fixtures::images();
+        let service = super::service(&plan, &images).unwrap();
+        let secret = service
+            .environment
+            .iter()
+            .find(|(name, _)| name == "BOTTLE_ENV_SECRET_0");
+        assert!(matches!(secret, Some((_, None))), "by name, never by value");
     }
 
     #[test]

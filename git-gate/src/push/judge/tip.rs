@@ -1,0 +1,146 @@
+//! What stands at protected paths once a push is upstream.
+//!
+//! A commit that changes a protected path is refused by itself. A merge need not change it: it can take what an older commit of the
+//! upstream's had there, and so bring back what has been mended since. So a tip is also held against what the upstream has now:
+//! at the branch that is moved, or at its default branch. A new branch is held against the newest commits of the upstream's that
+//! it stands on, which may be older than the default branch: whoever branched off yesterday has changed nothing.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use contract::DenialReason;
+use contract::gate::GatePolicy;
+use git2::{Odb, Oid, Repository};
+
+use crate::hook::message::Update;
+use crate::push::findings::{Finding, Place, Weight, shown};
+use crate::push::walk::{self, Met, Unread, Visit};
+
+/// The most commits of the upstream's that one new branch may stand on: each is compared with each.
+const MOST_FOUNDATIONS: usize = 64;
+
+/// Findings for every protected path at which a pushed tip has what the upstream does not have there now.
+pub(super) fn protected(
+    repository: &Repository,
+    odb: &Odb<'_>,
+    policy: &GatePolicy,
+    updates: &[Update],
+    tips: &[Oid],
+    deadline: Instant,
+) -> Result<Vec<Finding>, Unread> {
+    let mut findings = Vec::new();
+    if policy.protected_paths.is_empty() {
+        return Ok(findings);
+    }
+    let default = repository
+        .head()
+        .and_then(|head| head.peel_to_commit())
+        .ok()
+        .map(|commit| commit.id());
+    let commit_of = |tip: Oid| walk::commit_of(repository, tip);
+    for update in updates {
+        let Some((old, Some(new))) = update.ids() else {
+            continue;
+        };
+        // What is no commit runs nowhere; its files were looked at one by one.
+        let Some(new) = commit_of(new) else { continue };
+        let foundations = match old.and_then(commit_of) {
+            Some(old) => vec![old],
+            None => foundations(repository, new, tips)?,
+        };
+        let mut changed = HashSet::new();
+        for foundation in foundations {
+            let olds: Vec<Oid> = std::iter::once(foundation).chain(default).collect();
+            let mut visit = Changes {
+                policy,
+                deadline,
+                changed: &mut changed,
+            };
+            walk::compare(odb, new, &olds, &mut visit)?;
+        }
+        let mut changed: Vec<Vec<u8>> = changed.into_iter().collect();
+        changed.sort();
+        findings.extend(
+            changed
+                .iter()
+                .filter_map(|path| finding(policy, new, path, &update.reference)),
+        );
+    }
+    Ok(findings)
+}
+
+/// The upstream's commits that new ones stand on, less those that others of them have behind them. None when nothing is new.
+fn foundations(repository: &Repository, new: Oid, tips: &[Oid]) -> Result<Vec<Oid>, Unread> {
+    let mut revisions = repository.revwalk()?;
+    revisions.push(new)?;
+    for tip in tips {
+        if let Some(commit) = walk::commit_of(repository, *tip) {
+            revisions.hide(commit)?;
+        }
+    }
+    let fresh = revisions.collect::<Result<HashSet<Oid>, _>>()?;
+    let mut all = HashSet::new();
+    for commit in &fresh {
+        let commit = repository.find_commit(*commit)?;
+        all.extend(commit.parent_ids().filter(|parent| !fresh.contains(parent)));
+    }
+    if all.len() > MOST_FOUNDATIONS {
+        return Err(Unread::Stopped(format!(
+            "a new branch stands on more than {MOST_FOUNDATIONS} commits of the upstream's"
+        )));
+    }
+    let mut newest = Vec::new();
+    for one in &all {
+        let mut behind = false;
+        for other in &all {
+            behind |= one != other && repository.graph_descendant_of(*other, *one)?;
+        }
+        if !behind {
+            newest.push(*one);
+        }
+    }
+    Ok(newest)
+}
+
+fn finding(policy: &GatePolicy, commit: Oid, path: &[u8], reference: &str) -> Option<Finding> {
+    let pattern = policy.protects(path)?;
+    Some(Finding {
+        reason: DenialReason::PathProtected,
+        rule: "policy.protected_paths".to_owned(),
+        what: format!(
+            "{} would have at {pattern} what the upstream does not have there now: merge or rebase onto what is there",
+            shown(reference)
+        ),
+        place: Place::File {
+            commit: Some(commit),
+            path: shown(&String::from_utf8_lossy(path)),
+            line: None,
+        },
+        redacted: None,
+        fingerprint: None,
+        weight: Weight::Refuse,
+    })
+}
+
+/// Protected paths that are changed.
+struct Changes<'a> {
+    policy: &'a GatePolicy,
+    deadline: Instant,
+    changed: &'a mut HashSet<Vec<u8>>,
+}
+
+impl Visit for Changes<'_> {
+    fn meet(&mut self, met: &Met<'_>) -> Result<(), Unread> {
+        if let Met::Changed { path, .. } = met
+            && self.policy.protects(path).is_some()
+        {
+            self.changed.insert(path.to_vec());
+        }
+        if Instant::now() > self.deadline {
+            return Err(Unread::Stopped(
+                "comparing it with the upstream took too long".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
