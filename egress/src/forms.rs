@@ -1,8 +1,11 @@
 //! The method that a form names: some frameworks take it instead of the request line's, from a field `_method` in the body.
 //!
-//! Looked for where a route filters methods, in both kinds of form, while the body streams through. What it names is judged as
+//! Looked for where a route filters methods, in both kinds of form and in JSON, while the body streams through. What it names is judged as
 //! if it stood in the request line; a framework reads a body whole before it acts, so one that is broken off acts on nothing.
-//! Where readers differ (multipart heads are read in many ways) the widest reading counts.
+//! Where readers differ (multipart heads are read in many ways) the widest reading counts. A compressed body is not undone: no
+//! framework that reads such a field does that by itself.
+
+mod json;
 
 use contract::matcher::Refusal;
 use contract::{RequestLine, Route};
@@ -32,6 +35,7 @@ pub struct FormMethod {
 enum Reader {
     Urlencoded(Field),
     Multipart(Part),
+    Json(json::Object),
 }
 
 /// Where in `name=value&…` the next byte stands.
@@ -62,7 +66,7 @@ enum At {
 // === impl FormMethod ===
 
 impl FormMethod {
-    /// For a request whose body is a form and whose route filters methods.
+    /// For a request whose body is a form or JSON and whose route filters methods.
     pub fn of(head: &RequestHead, route: &Route, headers: &HeaderMap) -> Option<Self> {
         route.methods.as_ref()?;
         let reader = reader(headers)?;
@@ -80,6 +84,7 @@ impl FormMethod {
             let named = match &mut self.reader {
                 Reader::Urlencoded(field) => field.next(byte),
                 Reader::Multipart(part) => part.next(byte),
+                Reader::Json(object) => object.next(byte, names_method),
             };
             if let Some(method) = named {
                 self.judge(&method)?;
@@ -94,6 +99,8 @@ impl FormMethod {
         match self.reader {
             Reader::Urlencoded(_) => self.push(b"&"),
             Reader::Multipart(_) => self.push(b"\n"),
+            // A value without its end is none to anyone.
+            Reader::Json(_) => Ok(()),
         }
     }
 
@@ -118,6 +125,8 @@ fn reader(headers: &HeaderMap) -> Option<Reader> {
                 line: Vec::new(),
                 at: At::Anywhere,
             }))
+        } else if mentions(b"json") {
+            Some(Reader::Json(json::Object::default()))
         } else {
             None
         }
@@ -210,6 +219,7 @@ mod tests {
     use proptest::prelude::*;
 
     const URLENCODED: &str = "application/x-www-form-urlencoded; charset=utf-8";
+    const JSON: &str = "application/json";
     const MULTIPART: &str = "multipart/form-data; boundary=b";
 
     fn form(kind: &'static str) -> FormMethod {
@@ -289,6 +299,36 @@ mod tests {
         }
         let other = part("Content-Disposition: form-data; name=\"note\"", "_method=DELETE");
         assert!(verdict(MULTIPART, &other, 5).is_ok());
+    }
+
+    #[test]
+    fn a_method_in_json_is_too() {
+        for body in [
+            r#"{"_method":"DELETE"}"#,
+            r#" { "a" : {"b": ["_method"]}, "_METHOD" : "delete" }"#,
+            r#"{"a":1,"\u005fmethod":"D\u0045LETE"}"#,
+            r#"{"a":"\\","_method":"PUT","_method":"POST"}"#,
+            r#"{"_method":"POST","_method":"PUT"}"#,
+            r#"{"a":"\"}", "_method":"DELETE"}"#,
+        ] {
+            for size in [1, 3, 1000] {
+                let refused = verdict(JSON, body, size);
+                assert!(matches!(refused, Err(Refusal::Method { .. })), "{body}");
+            }
+        }
+        for body in [
+            "",
+            r#"{"_method":"post"}"#,
+            r#"{"_method":1,"a":"DELETE"}"#,
+            r#"{"a":"_method","b":"DELETE"}"#,
+            r#"{"a":{"_method":"DELETE"}}"#,
+            r#"["_method","DELETE"]"#,
+            r#"{"a":"\"_method\":\"DELETE\""}"#,
+        ] {
+            assert!(verdict(JSON, body, 2).is_ok(), "{body}");
+        }
+        let long = format!("{{\"_method\":\"{}\"}}", "x".repeat(10_000));
+        assert!(verdict(JSON, &long, 100).is_err());
     }
 
     proptest! {
