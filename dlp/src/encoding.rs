@@ -4,9 +4,11 @@
 //! the body is a bomb, or at least not worth the work.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use secrets::inflate::{Coding, Inflater, Progress};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::refused::Refused;
 
@@ -16,6 +18,28 @@ const DEPTH: usize = 3;
 const OUT_BASE: u64 = 64 << 20;
 /// Bytes that may come out for each byte that came in, besides. Logs compress to a fiftieth; a bomb is at a thousandth.
 const OUT_PER_BYTE: u64 = 128;
+
+/// Memory that all decoders may take for their windows, KiB: a quarter of what the seat's container may use.
+const WINDOWS_IN_ALL: usize = 128 * 1024;
+
+/// The memory for windows, shared by all bodies of a seat.
+#[derive(Debug, Clone)]
+pub struct Windows(Arc<Semaphore>);
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(WINDOWS_IN_ALL)))
+    }
+}
+
+/// What a decoder keeps at most, KiB: the window that the format allows here, and its tables.
+fn window(coding: Coding) -> u32 {
+    match coding {
+        Coding::Gzip | Coding::Deflate | Coding::RawDeflate => 64,
+        Coding::Brotli => 16 * 1024 + 512,
+        Coding::Zstd => 8 * 1024 + 512,
+    }
+}
 
 /// The codings of a body, the outermost first: in the order in which they are undone.
 ///
@@ -49,20 +73,27 @@ pub struct Decoder {
     codings: Vec<Coding>,
     read: u64,
     written: u64,
+    _window: OwnedSemaphorePermit,
 }
 
 // === impl Decoder ===
 
 impl Decoder {
     /// For a body with these codings, of which there must be one at least.
-    pub fn new(codings: Vec<Coding>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Those that are under way take all the memory there is for windows.
+    pub fn new(codings: Vec<Coding>, windows: &Windows) -> Result<Self, Refused> {
+        let needed = codings.iter().copied().map(window).sum();
+        let window = Arc::clone(&windows.0).try_acquire_many_owned(needed);
+        Ok(Self {
+            _window: window.map_err(|_| Refused::DecodesTooMany)?,
             layers: codings.iter().map(|coding| Inflater::new(*coding)).collect(),
             ended: vec![false; codings.len()],
             codings,
             read: 0,
             written: 0,
-        }
+        })
     }
 
     /// How many bytes came out so far.
@@ -164,7 +195,7 @@ mod tests {
     }
 
     fn decoded(codings: Vec<Coding>, body: &[u8], step: usize) -> Result<Vec<u8>, Refused> {
-        let mut decoder = Decoder::new(codings);
+        let mut decoder = Decoder::new(codings, &Windows::default())?;
         let mut out = Vec::new();
         for piece in body.chunks(step) {
             decoder.push(piece, &mut |bytes| {
@@ -220,6 +251,24 @@ mod tests {
                 decoded(vec![Coding::Gzip], bad, 5),
                 Err(Refused::Malformed(_))
             ));
+        }
+    }
+
+    #[test]
+    fn all_decoders_together_take_a_bounded_amount_of_memory() {
+        let windows = Windows::default();
+        for (codings, most) in [
+            (vec![Coding::Brotli], 7),
+            (vec![Coding::Zstd], 15),
+            (vec![Coding::Brotli, Coding::Zstd, Coding::Gzip], 5),
+            (vec![Coding::Gzip], 2048),
+        ] {
+            let open: Vec<Decoder> = (0..3000)
+                .map_while(|_| Decoder::new(codings.clone(), &windows).ok())
+                .collect();
+            assert_eq!(open.len(), most, "{codings:?}");
+            let refused = Decoder::new(codings, &windows).err();
+            assert_eq!(refused, Some(Refused::DecodesTooMany));
         }
     }
 

@@ -3,19 +3,18 @@
 use std::sync::{Arc, OnceLock};
 
 use ::guard::event_log::{EventLog, Place as LogPlace};
-use ::guard::held::Budget;
 use arc_swap::ArcSwap;
 use contract::denial::DENIED_BY_HEADER;
 use contract::{DenialReason, HostName};
 use http::{HeaderMap, StatusCode};
 use mitm::{
     BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
-    RequestHead,
+    RequestHead, WayIn,
 };
 use pipelock_config::ResponseScanning;
 
 use crate::answer;
-use crate::body::{Kind, RequestBody};
+use crate::body::{Kind, RequestBody, Room};
 use crate::events::Draft;
 use crate::examiner::Examiner;
 use crate::messages::Messages;
@@ -31,12 +30,19 @@ pub struct Admitted {
     kind: Kind,
     length: BodyLength,
     is_head: bool,
-    /// The tunnel is not looked into.
-    passes_through: bool,
+    /// Whether the tunnel is looked into; none for plain HTTP, which always is.
+    tunnel: Option<Tunnel>,
     /// What is in force by now.
     live: Arc<ArcSwap<CompiledPolicy>>,
-    budget: Budget,
+    room: Room,
     event: Option<(EventLog, LogPlace, Draft)>,
+}
+
+/// What becomes of a host's TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tunnel {
+    Intercepted,
+    PassedThrough,
 }
 
 /// What is known of a request or tunnel when the policy has allowed it.
@@ -61,31 +67,26 @@ pub struct Verdicts {
 
 impl Admitted {
     /// For a request that the policy allowed; `live` holds the policy that is in force later.
-    pub fn new(
-        head: &RequestHead,
-        allowed: Allowed,
-        live: Arc<ArcSwap<CompiledPolicy>>,
-        budget: Budget,
-    ) -> Self {
+    pub fn new(head: &RequestHead, allowed: Allowed, live: Arc<ArcSwap<CompiledPolicy>>, room: Room) -> Self {
         Self {
             length: head.body,
             is_head: head.method == http::Method::HEAD,
-            passes_through: false,
-            ..Self::tunnel(allowed, live, budget)
+            tunnel: (head.way_in != WayIn::AbsoluteForm).then_some(Tunnel::Intercepted),
+            ..Self::tunnel(allowed, live, room)
         }
     }
 
     /// For a tunnel that is not looked into.
-    pub fn tunnel(allowed: Allowed, live: Arc<ArcSwap<CompiledPolicy>>, budget: Budget) -> Self {
+    pub fn tunnel(allowed: Allowed, live: Arc<ArcSwap<CompiledPolicy>>, room: Room) -> Self {
         Self {
             examiner: allowed.examiner,
             verdicts: allowed.verdicts,
             kind: allowed.kind,
             length: BodyLength::None,
             is_head: false,
-            passes_through: true,
+            tunnel: Some(Tunnel::PassedThrough),
             live,
-            budget,
+            room,
             event: None,
         }
     }
@@ -94,7 +95,11 @@ impl Admitted {
     fn stands(&self) -> Result<(), Refused> {
         let live = self.live.load();
         let host = self.examiner.host();
-        let as_before = live.seat().admits(host) && live.seat().passes_through(host) == self.passes_through;
+        let now = match live.seat().passes_through(host) {
+            true => Tunnel::PassedThrough,
+            false => Tunnel::Intercepted,
+        };
+        let as_before = live.seat().admits(host) && self.tunnel.is_none_or(|before| before == now);
         if as_before { Ok(()) } else { Err(Refused::Host) }
     }
 
@@ -119,7 +124,7 @@ impl Permit for Admitted {
             self.verdicts.clone(),
             self.kind.clone(),
             self.length,
-            &self.budget,
+            &self.room,
         );
         Some(Box::new(inspector))
     }
@@ -144,7 +149,7 @@ impl Permit for Admitted {
         }
         let without_body =
             self.is_head || status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT;
-        let looked_at = response::head(&self.examiner, headers, without_body);
+        let looked_at = response::head(&self.examiner, headers, without_body, &self.room.windows);
         let body = looked_at.map_err(|refused| self.verdicts.denial(&refused))?;
         let verdicts = self.verdicts.clone();
         Ok(body.map(|body| Box::new(ResponseBody::new(body, verdicts)) as Box<dyn Inspector>))
@@ -152,7 +157,7 @@ impl Permit for Admitted {
 
     fn websocket_inspectors(&mut self) -> MessageInspectors {
         let up = self.scans_bodies().then(|| {
-            let messages = Messages::new(self.examiner.clone(), self.verdicts.clone(), &self.budget);
+            let messages = Messages::new(self.examiner.clone(), self.verdicts.clone(), &self.room.held);
             Box::new(messages) as Box<dyn MessageInspector>
         });
         let looks_back = self.examiner.policy().response_scanning() != ResponseScanning::Off;

@@ -39,7 +39,9 @@ pub struct CompiledPolicy {
     recovery_phrase_rules: Vec<Arc<str>>,
     /// Rules whose matches speak for themselves by their form.
     by_form: HashSet<Arc<str>>,
-    /// What such matches begin with.
+    /// The rules of the operator's own patterns, in the order of `seat.patterns`.
+    own: Vec<String>,
+    /// What matches of rules in `by_form` begin with.
     keywords: regex::bytes::Regex,
     /// Hosts whose names were judged and are in order: the same few are asked for again and again.
     named_well: RwLock<HashSet<String>>,
@@ -82,9 +84,9 @@ impl CompiledPolicy {
         };
         let keywords = one_of(by_form().flat_map(|rule| &rule.keywords))?;
         let by_form = by_form().map(|rule| rule.id.as_str().into()).collect();
-        let own = own_rules(&seat)?;
+        let own = own_names(&seat, &rules);
         rules
-            .extend(own)
+            .extend(own_rules(&seat, &own)?)
             .map_err(|error| CompileError::Pattern(error.to_string()))?;
         let now = Now::read();
         let boot_deadlines = dlp
@@ -105,6 +107,7 @@ impl CompiledPolicy {
             boot_deadlines,
             recovery_phrase_rules,
             by_form,
+            own,
             keywords,
             named_well: RwLock::default(),
             seat,
@@ -157,9 +160,10 @@ impl CompiledPolicy {
         if !self.seat.recovery_phrases && self.recovery_phrase_rules.iter().any(|other| &**other == rule) {
             return true;
         }
-        if self.seat.patterns.iter().any(|pattern| {
-            rule_name(&pattern.name) == rule && pattern.exempt.iter().any(|exempt| exempt.matches(host, true))
-        }) {
+        if self
+            .own_pattern(rule)
+            .is_some_and(|pattern| pattern.exempt.iter().any(|exempt| exempt.matches(host, true)))
+        {
             return true;
         }
         let named = |exemption: &Exemption| exemption.rule == rule && exemption.host.as_str() == host;
@@ -197,12 +201,13 @@ impl CompiledPolicy {
 
     /// Whether a finding of a rule of the operator's own is only told.
     pub fn only_warns(&self, rule: &str) -> bool {
-        let own = self
-            .seat
-            .patterns
-            .iter()
-            .find(|pattern| rule_name(&pattern.name) == rule);
-        own.is_some_and(|pattern| pattern.action == OnFinding::Warn)
+        self.own_pattern(rule)
+            .is_some_and(|pattern| pattern.action == OnFinding::Warn)
+    }
+
+    fn own_pattern(&self, rule: &str) -> Option<&pipelock_config::CustomPattern> {
+        let at = self.own.iter().position(|own| own == rule)?;
+        self.seat.patterns.get(at)
     }
 
     /// Whether the name of a host is judged for carried data.
@@ -327,8 +332,25 @@ fn rule_name(name: &str) -> String {
     rule.trim_matches('-').to_owned()
 }
 
+/// What the operator's own patterns are called as rules. Another engine has other names for its own, so a pattern may be called
+/// as a rule of ours is; it does not take its place.
+fn own_names(seat: &Seat, built_in: &RuleSet) -> Vec<String> {
+    let mut taken: HashSet<String> = built_in.rules().iter().map(|rule| rule.id.clone()).collect();
+    let free = |pattern: &pipelock_config::CustomPattern| {
+        let name = rule_name(&pattern.name);
+        let own = format!("own-{name}");
+        let numbered = (2..).map(|number| format!("own-{name}-{number}"));
+        let mut names = [name.clone(), own]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .chain(numbered);
+        names.find(|name| taken.insert(name.clone())).unwrap_or_default()
+    };
+    seat.patterns.iter().map(free).collect()
+}
+
 /// The operator's own patterns as rules of the scanner.
-fn own_rules(seat: &Seat) -> Result<RuleSet, CompileError> {
+fn own_rules(seat: &Seat, names: &[String]) -> Result<RuleSet, CompileError> {
     #[derive(serde::Serialize)]
     struct Rules {
         rules: Vec<Own>,
@@ -342,8 +364,9 @@ fn own_rules(seat: &Seat) -> Result<RuleSet, CompileError> {
     let rules: Vec<Own> = seat
         .patterns
         .iter()
-        .map(|pattern| Own {
-            id: rule_name(&pattern.name),
+        .zip(names)
+        .map(|(pattern, name)| Own {
+            id: name.clone(),
             description: "a pattern of the operator's".to_owned(),
             regex: format!("(?i){}", pattern.regex),
         })

@@ -85,6 +85,8 @@ pub enum Refused {
     TooMuchToDecode,
     /// too much is held already of bodies that have to be whole before they leave
     HeldTooMuch,
+    /// the bodies that are being decoded take all the memory for that
+    DecodesTooMany,
     /// there is no place for the access event
     LogTooSlow,
 }
@@ -161,7 +163,9 @@ impl Refused {
             Self::ContentEncoding => DenialReason::ContentEncoding,
             Self::Malformed(_) => DenialReason::BodyMalformed,
             Self::TooMuchToDecode => DenialReason::TooMuchToDecode,
-            Self::LongUrl(_) | Self::HeldTooMuch | Self::LogTooSlow => DenialReason::LimitReached,
+            Self::LongUrl(_) | Self::HeldTooMuch | Self::DecodesTooMany | Self::LogTooSlow => {
+                DenialReason::LimitReached
+            }
         }
     }
 
@@ -177,7 +181,7 @@ impl Refused {
     /// What the agent is answered.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::HeldTooMuch | Self::LogTooSlow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeldTooMuch | Self::DecodesTooMany | Self::LogTooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::LongUrl(_) => StatusCode::URI_TOO_LONG,
             _ => StatusCode::FORBIDDEN,
         }
@@ -232,6 +236,7 @@ impl Refused {
                 "to decode what is sent would take more work than is allowed, so it was not looked at whole".to_owned()
             }
             Self::HeldTooMuch => "too many requests at a time wait for their bodies to be whole".to_owned(),
+            Self::DecodesTooMany => "too many compressed bodies are under way at a time".to_owned(),
             Self::LogTooSlow => {
                 "the access log is not being read; nothing is forwarded that cannot be logged".to_owned()
             }
@@ -243,6 +248,7 @@ impl Refused {
             Self::IpLiteral => Some("Use the host's name."),
             Self::Found(found) if !found.place.is_response() => Some("Leave it out."),
             Self::ContentEncoding => Some("Send it uncompressed."),
+            Self::DecodesTooMany => Some("Try again, or send it uncompressed."),
             Self::HeldTooMuch | Self::LogTooSlow => Some("Try again."),
             Self::LongUrl(_) => Some("Send it in the body."),
             _ => None,

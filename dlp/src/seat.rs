@@ -17,7 +17,8 @@ use mitm::{
 use pipelock_config::ResponseScanning;
 
 use crate::answer;
-use crate::body::Kind;
+use crate::body::{Kind, Room};
+use crate::encoding::Windows;
 use crate::events::{self, Draft};
 use crate::examiner::Examiner;
 use crate::head;
@@ -36,7 +37,7 @@ pub struct SeatGuard {
     policy: Arc<ArcSwap<CompiledPolicy>>,
     parts: Arc<Parts>,
     log: EventLog,
-    budget: Budget,
+    room: Room,
     /// The bottle has supervise: denials name the tool that asks.
     supervise: bool,
 }
@@ -55,7 +56,10 @@ impl SeatGuard {
             policy,
             parts,
             log,
-            budget: Budget::new(HELD_IN_ALL),
+            room: Room {
+                held: Budget::new(HELD_IN_ALL),
+                windows: Windows::default(),
+            },
             supervise,
         }
     }
@@ -197,7 +201,7 @@ impl Policy for SeatGuard {
         }
         let upstream = policy.upstream(&host, &self.parts.upstreams);
         let allowed = self.allowed(examiner, Kind::default());
-        let permit = Admitted::tunnel(allowed, self.policy.clone(), self.budget.clone()).with_event(
+        let permit = Admitted::tunnel(allowed, self.policy.clone(), self.room.clone()).with_event(
             self.log.clone(),
             place,
             draft,
@@ -229,7 +233,7 @@ impl Policy for SeatGuard {
         let upstream = policy.upstream(&host, &self.parts.upstreams);
         let draft = Draft::of_request(&self.log, head, &policy);
         let allowed = self.allowed(examiner, kind);
-        let permit = Admitted::new(head, allowed, self.policy.clone(), self.budget.clone()).with_event(
+        let permit = Admitted::new(head, allowed, self.policy.clone(), self.room.clone()).with_event(
             self.log.clone(),
             place,
             draft,

@@ -16,7 +16,7 @@ use http::{HeaderMap, header};
 use mitm::{BodyLength, Cut, Inspector, Released};
 use secrets::inflate::Coding;
 
-use crate::encoding;
+use crate::encoding::{self, Windows};
 use crate::examiner::Examiner;
 use crate::permit::Verdicts;
 use crate::refused::{Place, Refused};
@@ -50,11 +50,21 @@ enum Form {
     Other,
 }
 
+/// The memory that all bodies of a seat share.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// For bodies that are held until they are whole.
+    pub held: Budget,
+    /// For what decoders keep.
+    pub windows: Windows,
+}
+
 /// Looks at one body.
 pub struct RequestBody {
     examiner: Examiner,
     verdicts: Verdicts,
     kind: Kind,
+    windows: Windows,
     held: Option<HeldBody>,
     stream: Option<BodyStream>,
     defers_head: bool,
@@ -64,7 +74,11 @@ pub struct RequestBody {
 pub fn judge(examiner: &Examiner, kind: Kind, body: Bytes) -> Result<(), Refused> {
     let length = BodyLength::Exact(u64::try_from(body.len()).unwrap_or(u64::MAX));
     let verdicts = Verdicts::new(examiner, false);
-    let mut looking = RequestBody::new(examiner.clone(), verdicts, kind, length, &Budget::new(HELD_WHOLE));
+    let room = Room {
+        held: Budget::new(HELD_WHOLE),
+        windows: Windows::default(),
+    };
+    let mut looking = RequestBody::new(examiner.clone(), verdicts, kind, length, &room);
     let mut released = Released::default();
     looking.take(body, &mut released)?;
     looking.over(&mut released)
@@ -121,22 +135,16 @@ fn boundary(parameters: &str) -> Option<Vec<u8>> {
 
 impl RequestBody {
     /// For a body of this length and kind.
-    pub fn new(
-        examiner: Examiner,
-        verdicts: Verdicts,
-        kind: Kind,
-        length: BodyLength,
-        budget: &Budget,
-    ) -> Self {
+    pub fn new(examiner: Examiner, verdicts: Verdicts, kind: Kind, length: BodyLength, room: &Room) -> Self {
         let known_short = matches!(length, BodyLength::Exact(length) if length <= HELD_WHOLE as u64);
         let may_be_short = length == BodyLength::Unknown && !kind.conversation;
-        let held = (known_short || may_be_short).then(|| budget.body());
-        let stream = held.is_none().then(|| BodyStream::new(&examiner, &kind));
+        let held = (known_short || may_be_short).then(|| room.held.body());
         Self {
             examiner,
             verdicts,
+            windows: room.windows.clone(),
             held,
-            stream,
+            stream: None,
             defers_head: !kind.conversation,
             kind,
         }
@@ -147,21 +155,19 @@ impl RequestBody {
             if held.len() + data.len() <= HELD_WHOLE {
                 return held.push(&data).map_err(|_| Refused::HeldTooMuch);
             }
-            self.begin_stream(released)?;
+            // It is longer than what is held whole: what was held goes through the stream first.
+            let held = self.held.take().map(HeldBody::into_bytes).unwrap_or_default();
+            self.stream()?.push(held, released)?;
         }
-        match &mut self.stream {
-            Some(stream) => stream.push(data, released),
-            None => Ok(()),
-        }
+        self.stream()?.push(data, released)
     }
 
-    /// It is longer than what is held whole: what was held goes through the stream first.
-    fn begin_stream(&mut self, released: &mut Released) -> Result<(), Refused> {
-        let held = self.held.take().map(HeldBody::into_bytes).unwrap_or_default();
-        let mut stream = BodyStream::new(&self.examiner, &self.kind);
-        let pushed = stream.push(held, released);
-        self.stream = Some(stream);
-        pushed
+    fn stream(&mut self) -> Result<&mut BodyStream, Refused> {
+        let stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => BodyStream::new(&self.examiner, &self.kind, &self.windows)?,
+        };
+        Ok(self.stream.insert(stream))
     }
 
     fn over(&mut self, released: &mut Released) -> Result<(), Refused> {
@@ -184,7 +190,7 @@ impl RequestBody {
         }
         // As it is sent, too: see the stream.
         self.examiner.whole(&Place::Body, body)?;
-        let mut decoder = encoding::Decoder::new(self.kind.codings.clone());
+        let mut decoder = encoding::Decoder::new(self.kind.codings.clone(), &self.windows)?;
         decoder.push(body, &mut |bytes| text.push(bytes).map(drop))?;
         decoder.finish()?;
         text.finish()

@@ -14,7 +14,7 @@ use secrets::inflate::Coding;
 
 use super::guarded::Guarded;
 use super::{Kind, Place};
-use crate::encoding::Decoder;
+use crate::encoding::{Decoder, Windows};
 use crate::examiner::{Examiner, TextScan};
 use crate::refused::Refused;
 
@@ -57,12 +57,12 @@ struct Step {
 // === impl BodyStream ===
 
 impl BodyStream {
-    pub(super) fn new(examiner: &Examiner, kind: &Kind) -> Self {
+    pub(super) fn new(examiner: &Examiner, kind: &Kind, windows: &Windows) -> Result<Self, Refused> {
         let form = if kind.codings.is_empty() {
             Flow::Plain(HoldBack::new())
         } else {
             Flow::Compressed(Box::new(Compressed {
-                decoder: Decoder::new(kind.codings.clone()),
+                decoder: Decoder::new(kind.codings.clone(), windows)?,
                 raw: examiner.text(Place::Body),
                 taken: 0,
                 by_blocks: kind.codings.contains(&Coding::Zstd),
@@ -70,10 +70,10 @@ impl BodyStream {
                 waiting: VecDeque::new(),
             }))
         };
-        Self {
+        Ok(Self {
             text: Guarded::new(examiner, &kind.form),
             form,
-        }
+        })
     }
 
     pub(super) fn push(&mut self, mut data: Bytes, released: &mut Released) -> Result<(), Refused> {

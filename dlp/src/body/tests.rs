@@ -51,7 +51,7 @@ fn gzip(data: &[u8]) -> Vec<u8> {
 fn through(kind: Kind, length: BodyLength, body: &[u8], step: usize) -> (Vec<u8>, Result<(), Refused>) {
     let examiner = examiner();
     let verdicts = Verdicts::new(&examiner, true);
-    let mut looking = RequestBody::new(examiner, verdicts, kind, length, &Budget::new(1 << 20));
+    let mut looking = RequestBody::new(examiner, verdicts, kind, length, &room());
     let mut left = Vec::new();
     for piece in body.chunks(step) {
         let mut released = Released::default();
@@ -67,6 +67,13 @@ fn through(kind: Kind, length: BodyLength, body: &[u8], step: usize) -> (Vec<u8>
         released.for_each(|piece| left.extend_from_slice(&piece));
     }
     (left, over)
+}
+
+fn room() -> Room {
+    Room {
+        held: Budget::new(1 << 20),
+        windows: Windows::default(),
+    }
 }
 
 fn exact(body: &[u8]) -> BodyLength {
@@ -298,13 +305,7 @@ fn a_conversation_does_not_wait_for_its_end() {
         let examiner = examiner();
         let verdicts = Verdicts::new(&examiner, true);
         let kind = kind("application/grpc+proto", "");
-        let mut looking = RequestBody::new(
-            examiner,
-            verdicts,
-            kind,
-            BodyLength::Unknown,
-            &Budget::new(1 << 20),
-        );
+        let mut looking = RequestBody::new(examiner, verdicts, kind, BodyLength::Unknown, &room());
         assert!(!looking.defers_head());
         let mut released = Released::default();
         let message = [&[0, 0, 0, 0, 14][..], b"\x0a\x0chello there!"].concat();
@@ -443,13 +444,7 @@ fn a_body_that_never_ends_takes_little_memory_and_leaves_as_it_comes() {
         let examiner = examiner();
         let verdicts = Verdicts::new(&examiner, true);
         let length = BodyLength::Unknown;
-        let mut looking = RequestBody::new(
-            examiner,
-            verdicts,
-            kind(content_type, ""),
-            length,
-            &Budget::new(1 << 20),
-        );
+        let mut looking = RequestBody::new(examiner, verdicts, kind(content_type, ""), length, &room());
         let (mut sent, mut left) = (0, 0);
         let more = more.repeat(10_000 / more.len());
         for piece in std::iter::once(beginning).chain(std::iter::repeat_n(more.as_str(), 100)) {

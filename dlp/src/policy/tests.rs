@@ -54,6 +54,27 @@ fn a_pattern_of_the_operators_own_is_a_rule() {
 }
 
 #[test]
+fn a_pattern_that_is_called_as_a_rule_of_ours_stands_beside_it() {
+    let policy = compiled(
+        "dlp:\n  patterns:\n  - {name: JWT, regex: 'ACME-[0-9]{6}', severity: high, exempt_domains: [docs.rs], action: warn}\n\
+         \x20 - {name: jwt, regex: 'ACNE-[0-9]{6}', severity: high}\n",
+        "",
+    );
+    let found = |text: &[u8]| {
+        policy
+            .scanner()
+            .scan(text, policy.options())
+            .unwrap()
+            .remove(0)
+            .rule
+    };
+    assert_eq!(&*found(b"see acme-123456 there"), "own-jwt");
+    assert_eq!(&*found(b"see acne-123456 there"), "own-jwt-2");
+    assert!(policy.is_exempt("own-jwt", "docs.rs") && !policy.is_exempt("jwt", "docs.rs"));
+    assert!(policy.only_warns("own-jwt") && !policy.only_warns("own-jwt-2") && !policy.only_warns("jwt"));
+}
+
+#[test]
 fn an_injected_credential_is_known_in_its_own_host_and_header_only() {
     let key = pipelock_config::CredentialKey::new([3; 32]);
     let digest: String = key.digest("a.example", "authorization", b"Bearer x").into();
