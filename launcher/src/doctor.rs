@@ -283,6 +283,19 @@ fn space(check: &'static str, folder: &Path) -> Finding {
 
 async fn leftovers(engine: &Engine, home: &Home) -> Result<Finding> {
     let bottles = observe::all(engine, home).await?;
+    let damaged: Vec<&str> = bottles
+        .iter()
+        .filter(|bottle| bottle.state == BottleState::Damaged)
+        .map(|bottle| bottle.slug.as_str())
+        .collect();
+    if !damaged.is_empty() {
+        return Ok(finding(
+            "leftovers",
+            Verdict::Mind,
+            format!("state directories that cannot be read: {}", damaged.join(", ")),
+            "`bottle list` says why",
+        ));
+    }
     let dead: Vec<&str> = bottles
         .iter()
         .filter(|bottle| matches!(bottle.state, BottleState::Crashed | BottleState::Stopped))

@@ -489,6 +489,168 @@ fn killed_at_any_fsync_link_or_rename_nothing_is_lost_and_nothing_applied_twice(
     assert!(at > 19, "only {at} points were passed");
 }
 
+/// Runs one of the tests above in another process that is killed at that point; whether it came to its end all the same.
+fn killed_at(fixture: &Fixture, test: &str, at: usize) -> bool {
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("apply::tests::{test}")])
+        .env("BOTTLE_TEST_KILLED_HOME", fixture.root())
+        .env(KILL_AT, at.to_string())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    status.success()
+}
+
+/// The other process of the tests below: what it is to be killed in.
+fn target_to_be_killed() -> Option<(crate::cli::Context, super::Target)> {
+    let home = Home::at(std::env::var_os("BOTTLE_TEST_KILLED_HOME")?.into());
+    let (context, _) = context(&home);
+    let target = super::Target::of(&home, &slug()).unwrap();
+    Some((context, target))
+}
+
+#[test]
+fn a_revocation_that_is_killed() {
+    let Some((context, target)) = target_to_be_killed() else {
+        return;
+    };
+    let found = revoke::meant(&target, &context.environment, "p-00000001").unwrap();
+    let revocation = found.unwrap();
+    let event = AuditEvent::Revoking {
+        host: revocation.host.clone(),
+        changes: revocation.change.changes(),
+    };
+    let (proposal, grant) = (revocation.proposal.as_ref(), revocation.grant.as_ref());
+    wait(revoke::carry_out(
+        &context,
+        &target,
+        &revocation.change,
+        event,
+        proposal,
+        grant,
+    ))
+    .unwrap();
+}
+
+#[test]
+fn an_edit_of_routes_that_is_killed() {
+    let Some((context, target)) = target_to_be_killed() else {
+        return;
+    };
+    let before = super::egress::table(&target).unwrap();
+    let text = before.render().unwrap() + "- host: edited.example\n";
+    let after = contract::RouteTable::parse(text.as_bytes()).unwrap();
+    let change = super::egress::to(&target, &context.environment, &before, after).unwrap();
+    edit(&context, &target, &change);
+}
+
+#[test]
+fn an_edit_of_the_seat_that_is_killed() {
+    let Some((context, target)) = target_to_be_killed() else {
+        return;
+    };
+    edit(&context, &target, &seat_edit(&target));
+}
+
+fn edit(context: &crate::cli::Context, target: &super::Target, change: &super::Change) {
+    let event = AuditEvent::Editing {
+        changes: change.changes(),
+    };
+    wait(revoke::carry_out(context, target, change, event, None, None)).unwrap();
+}
+
+fn seat_edit(target: &super::Target) -> super::Change {
+    let arguments = json!({"host": "edited.example", "justification": "x"});
+    let ask = serde_json::from_value(arguments).unwrap();
+    super::seat::block(target, &ask, &"g-00000001".parse().unwrap(), None).unwrap()
+}
+
+/// Whatever moment it was killed at: the next command says in the audit what is true, the seat admits
+/// every host that egress does unless it is being taken back, and no file is half of anything. Says whether the change is in force.
+fn told_truly(fixture: &Fixture, host: &str, point: &str) -> bool {
+    for _ in 0..2 {
+        wait(settle::all(&fixture.context, &fixture.home));
+    }
+    let (routes, seat) = (fixture.routes(), fixture.pipelock());
+    let table = contract::RouteTable::parse(routes.as_bytes()).unwrap();
+    let audited = fixture.audited();
+    // Of what is taken back, the seat refuses first: that closes, as it was meant.
+    let is_revoked = audited.contains(&"revoking".to_owned());
+    for route in table.routes().iter().filter(|_| !is_revoked) {
+        assert!(seat.contains(route.host.as_str()), "{point}: {routes}\n{seat}");
+    }
+    let begun = audited
+        .iter()
+        .filter(|entry| *entry == "editing" || *entry == "revoking")
+        .count();
+    let is_there = table.knows(&host.parse().unwrap());
+    if begun == 0 {
+        return is_there;
+    }
+    assert_eq!(begun, 1, "{point}: {audited:?}");
+    let last = audited.last().unwrap();
+    assert!(last.starts_with("outcome "), "{point}: {audited:?}");
+    is_there
+}
+
+#[test]
+fn a_revocation_killed_at_any_fsync_or_rename_is_done_or_not_and_the_audit_says_which() {
+    let mut at = 0;
+    loop {
+        at += 1;
+        let fixture = Fixture::with_seat();
+        let _guards = fixture.both_guards();
+        let id = fixture.propose_host("new.example");
+        approve(&fixture, &id).unwrap();
+        let ended = killed_at(&fixture, "a_revocation_that_is_killed", at);
+        let point = format!("point {at}");
+        let is_there = told_truly(&fixture, "new.example", &point);
+        let audited = fixture.audited();
+        if audited.last().unwrap() == "outcome applied" && audited.contains(&"revoking".to_owned()) {
+            assert!(!is_there, "{point}: {audited:?}");
+        } else {
+            // It can be done again.
+            assert!(is_there, "{point}: {audited:?}");
+            revoke(&fixture, "p-00000001");
+            assert!(!fixture.routes().contains("new.example"), "{point}");
+        }
+        if ended {
+            break;
+        }
+    }
+    // Audit 2, a file of the seat 3, a file of egress 3, audit 2.
+    assert!(at > 10, "only {at} points were passed");
+}
+
+#[test]
+fn an_edit_killed_at_any_fsync_or_rename_is_done_or_not_and_the_audit_says_which() {
+    for (test, points) in [
+        ("an_edit_of_routes_that_is_killed", 10),
+        ("an_edit_of_the_seat_that_is_killed", 7),
+    ] {
+        let mut at = 0;
+        loop {
+            at += 1;
+            let fixture = Fixture::with_seat();
+            let _guards = fixture.both_guards();
+            let ended = killed_at(&fixture, test, at);
+            let point = format!("{test}, point {at}");
+            told_truly(&fixture, "edited.example", &point);
+            let audited = fixture.audited();
+            let in_force = match points {
+                10 => fixture.routes().contains("edited.example"),
+                _ => fixture.pipelock().contains("edited.example"),
+            };
+            let told = audited.last().is_some_and(|entry| entry == "outcome applied");
+            assert_eq!(in_force, told, "{point}: {audited:?}");
+            if ended {
+                break;
+            }
+        }
+        assert!(at > points, "{test}: only {at} points were passed");
+    }
+}
+
 #[test]
 fn a_queue_file_that_is_no_proposal_is_told_and_the_others_are_read() {
     let fixture = Fixture::new();

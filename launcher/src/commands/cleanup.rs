@@ -33,6 +33,7 @@ impl Cleanup {
             printer: &machine.printer,
         };
         let bottles = observe::all(&machine.engine, &machine.home).await?;
+        observe::tell_damaged(&machine.printer, &machine.home, &bottles);
         let discarded = self.discarded(&bottles)?;
         let dead: Vec<&Bottle> = bottles.iter().filter(|bottle| is_dead(bottle)).collect();
         let live: BTreeSet<Slug> = bottles

@@ -32,6 +32,7 @@ impl List {
         let engine = Engine::connect(&context.environment).await?;
         let bottles = observe::all(&engine, &home).await?;
         let printer = &context.printer;
+        observe::tell_damaged(printer, &home, &bottles);
         let rows: Vec<Row> = bottles.iter().map(row).collect();
         if printer.wants_json() {
             return printer.json(&rows);

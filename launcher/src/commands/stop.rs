@@ -107,6 +107,7 @@ mod tests {
             },
             metadata: None,
             owned: Owned::default(),
+            damage: None,
         }
     }
 

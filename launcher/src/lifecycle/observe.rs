@@ -1,13 +1,14 @@
 //! What bottles there are, and what each is doing.
 
 use super::folder;
-use super::lock::{is_being_changed, launcher};
+use super::lock::{Launcher, is_being_changed, launcher};
 use super::settle::{BottleState, Evidence, state_of};
 use crate::engine::Engine;
 use crate::engine::resources::Owned;
 use crate::error::{Error, Kind, Result};
 use crate::home::{Home, State};
 use crate::naming;
+use crate::printer::Printer;
 use contract::{Metadata, SCHEMA_VERSION, Slug};
 use std::collections::BTreeSet;
 
@@ -24,6 +25,8 @@ pub struct Bottle {
     pub metadata: Option<Metadata>,
     /// What the engine has of it.
     pub owned: Owned,
+    /// Why its state directory cannot be read; it is [`BottleState::Damaged`] then.
+    pub damage: Option<String>,
 }
 
 impl Bottle {
@@ -38,19 +41,54 @@ impl Bottle {
     }
 }
 
-/// Every bottle of this home: those with a state directory and those that the engine still has something of.
+/// Every bottle of this home: those with a state directory and those that the engine still has something of. One whose state directory
+/// cannot be read hides none of the others.
 pub async fn all(engine: &Engine, home: &Home) -> Result<Vec<Bottle>> {
     let mut owned = engine.owned(&home.hash()).await?;
     let folders: BTreeSet<Slug> = folder::slugs(home)?.into_iter().collect();
     let slugs: BTreeSet<Slug> = folders.iter().chain(owned.keys()).cloned().collect();
-    slugs
-        .into_iter()
-        .map(|slug| {
-            let has_folder = folders.contains(&slug);
-            let owned = owned.remove(&slug).unwrap_or_default();
-            seen(home, slug, owned, has_folder)
-        })
-        .collect()
+    let bottles = slugs.into_iter().map(|slug| {
+        let has_folder = folders.contains(&slug);
+        let owned = owned.remove(&slug).unwrap_or_default();
+        seen(home, slug.clone(), owned.clone(), has_folder)
+            .unwrap_or_else(|error| damaged(slug, owned, &error))
+    });
+    Ok(bottles.collect())
+}
+
+fn damaged(slug: Slug, owned: Owned, error: &Error) -> Bottle {
+    Bottle {
+        slug,
+        state: BottleState::Damaged,
+        evidence: Evidence {
+            has_folder: true,
+            being_changed: false,
+            launcher: Launcher::None,
+            was_ready: false,
+            preserve: true,
+            agent_runs: owned.runs(naming::AGENT),
+            has_resources: !owned.is_empty(),
+        },
+        metadata: None,
+        owned,
+        damage: Some(error.to_string()),
+    }
+}
+
+/// Says of which bottles nothing is known, why, and what to do: the command at hand goes on with the others.
+pub fn tell_damaged(printer: &Printer, home: &Home, bottles: &[Bottle]) {
+    for bottle in bottles {
+        if let Some(why) = &bottle.damage {
+            printer.warning(&format!(
+                "{}: its state directory cannot be read, so it is left alone: {why}",
+                bottle.slug
+            ));
+            printer.hint(&format!(
+                "look into {}; what is not needed any more may be removed by hand",
+                home.state(&bottle.slug).root().display()
+            ));
+        }
+    }
 }
 
 /// One bottle, looked at again.
@@ -77,6 +115,7 @@ fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottl
         evidence,
         metadata: metadata(&state).ok(),
         owned,
+        damage: None,
     })
 }
 
@@ -127,7 +166,6 @@ pub fn find<'b>(bottles: &'b [Bottle], argument: &str) -> Result<&'b Bottle> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::lock::Launcher;
 
     fn bottle(slug: &str) -> Bottle {
         Bottle {
@@ -144,6 +182,7 @@ mod tests {
             },
             metadata: None,
             owned: Owned::default(),
+            damage: None,
         }
     }
 

@@ -17,6 +17,8 @@ pub enum BottleState {
     Preserved,
     /// Nothing runs; only a state directory is left.
     Stopped,
+    /// Its state directory cannot be read, so nothing is known of it and nothing is done to it.
+    Damaged,
 }
 
 impl BottleState {
@@ -28,6 +30,7 @@ impl BottleState {
             Self::Crashed => "crashed",
             Self::Preserved => "preserved",
             Self::Stopped => "stopped",
+            Self::Damaged => "damaged",
         }
     }
 }

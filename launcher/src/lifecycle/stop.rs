@@ -60,7 +60,7 @@ impl Machine {
                 was_ready: bottle.evidence.was_ready,
             },
             BottleState::Stopped => Cause::End,
-            BottleState::Starting | BottleState::Running | BottleState::Preserved => {
+            BottleState::Starting | BottleState::Running | BottleState::Preserved | BottleState::Damaged => {
                 return Ok(Outcome::LeftAlone);
             }
         };

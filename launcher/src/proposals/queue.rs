@@ -76,7 +76,11 @@ impl Queue {
     pub fn of_home(home: &Home) -> Result<Self> {
         let mut whole = Self::default();
         for slug in folder::slugs(home)? {
-            whole.add(Self::of(home, &slug)?);
+            // One bottle's damage hides no other's questions.
+            match Self::of(home, &slug) {
+                Ok(queue) => whole.add(queue),
+                Err(error) => whole.unreadable.push(format!("{slug}: {error}")),
+            }
         }
         whole.items.sort_by(|one, other| {
             (one.proposal.asked_at, one.id()).cmp(&(other.proposal.asked_at, other.id()))

@@ -156,3 +156,52 @@ fn a_bottle_that_is_not_there_is_a_mistake_of_the_command_line() {
     hint: `bottle list` shows those that there are
     ");
 }
+
+#[test]
+fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let bottle = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .write("state/bad-00000/.lock/not-a-file", "")
+        .write("state/dead-00000/.lock", "")
+        .write("state/torn-00000/.lock", "")
+        .write("state/torn-00000/metadata.json", "{\"schema_version\":");
+    let listed = bottle.run(&["list"]);
+    assert!(listed.starts_with("exit 0\n"), "{listed}");
+    let row = |slug: &str, state: &str| {
+        let mut lines = listed.lines();
+        assert!(
+            lines.any(|line| line.starts_with(slug) && line.contains(state)),
+            "{slug} is not {state}: {listed}"
+        );
+    };
+    row("bad-00000", "damaged");
+    row("dead-00000", "stopped");
+    row("torn-00000", "stopped");
+    assert!(
+        listed.contains("bad-00000: its state directory cannot be read"),
+        "{listed}"
+    );
+    let doctor = bottle.run(&["doctor"]);
+    assert!(
+        doctor.contains("state directories that cannot be read: bad-00000"),
+        "{doctor}"
+    );
+    let proposals = bottle.run(&["proposals"]);
+    assert!(proposals.starts_with("exit 0\n"), "{proposals}");
+    let cleaned = bottle.run(&["cleanup"]);
+    assert!(
+        cleaned.contains("removed bottle dead-00000") && cleaned.contains("removed bottle torn-00000"),
+        "{cleaned}"
+    );
+    assert!(
+        cleaned.contains("bad-00000: its state directory cannot be read"),
+        "{cleaned}"
+    );
+    let left = bottle.tree();
+    assert!(
+        left.contains(&"state/bad-00000/.lock/not-a-file".to_owned()),
+        "{left:?}"
+    );
+    assert!(!left.contains(&"state/dead-00000".to_owned()), "{left:?}");
+}
