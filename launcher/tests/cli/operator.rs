@@ -383,3 +383,90 @@ fn an_ask_too_long_for_an_environment_calls_the_operator_all_the_same() {
             .starts_with("a.example /00xxx")
     );
 }
+
+/// What the other end of a terminal receives until it has seen all of these.
+fn until_seen(terminal: &mut impl std::io::Read, words: &[&str]) -> String {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        if words.iter().all(|word| text.contains(word)) {
+            return text;
+        }
+        let count = terminal.read(&mut buffer).unwrap();
+        assert!(count > 0, "the terminal was closed: {text}");
+        seen.extend_from_slice(&buffer[..count]);
+    }
+}
+
+fn lines_of(path: &std::path::Path, count: usize) -> Vec<String> {
+    let begun = std::time::Instant::now();
+    loop {
+        let text = fs_err::read_to_string(path).unwrap_or_default();
+        if text.ends_with('\n') && text.lines().count() >= count {
+            return text.lines().map(str::to_owned).collect();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "only this: {text}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn whoever_watches_is_called_by_bell_notification_and_hook_once_for_each_proposal() {
+    let bottle = bottle();
+    let (hook, told) = (bottle.home().join("hook"), bottle.home().join("told"));
+    let script = format!(
+        "#!/bin/sh\necho \"$1 $BOTTLE_PROPOSAL_ID $BOTTLE_SLUG $BOTTLE_TOOL $BOTTLE_AGE_SECONDS $BOTTLE_ASKED\" >> {}\n",
+        told.display()
+    );
+    fs_err::write(&hook, script).unwrap();
+    fs_err::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let config = format!("notify: [\"{}\", asks]\n", hook.display());
+    fs_err::write(bottle.home().join("config.yaml"), config).unwrap();
+    propose(&bottle, "p-00000001", "pypi.org");
+    make_older(&bottle, "p-00000001");
+
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut watch = bottle
+        .command(&["proposals", "--watch"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::from(terminal.slave))
+        .spawn()
+        .unwrap();
+    let mut screen = std::fs::File::from(terminal.master);
+    let asked = "dev-ab1cd asks for pypi.org GET /simple/";
+    let osc_9 = format!("\u{1b}]9;bottle: {asked}\u{7}");
+    let osc_777 = format!("\u{1b}]777;notify;bottle;{asked}\u{7}\u{7}");
+    until_seen(&mut screen, &[&osc_9, &osc_777]);
+    // A second one, while it watches.
+    propose(&bottle, "p-00000002", "docs.example");
+    let seen = until_seen(&mut screen, &["asks for docs.example GET /simple/\u{7}\u{7}"]);
+    assert!(!seen.contains("pypi.org"), "called twice: {seen:?}");
+
+    let lines = lines_of(&told, 2);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(watch.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert!(watch.wait().unwrap().success());
+    let mut rows = String::new();
+    std::io::Read::read_to_string(&mut watch.stdout.take().unwrap(), &mut rows).unwrap();
+    assert!(
+        rows.contains("p-00000001") && rows.contains("h  pypi.org"),
+        "{rows}"
+    );
+
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let first: Vec<&str> = lines[0].splitn(6, ' ').collect();
+    assert_eq!(first[..4], ["asks", "p-00000001", "dev-ab1cd", "egress-block"]);
+    assert!(first[4].parse::<u64>().unwrap() >= 7200, "its age: {first:?}");
+    assert_eq!(first[5], "pypi.org GET /simple/");
+    assert!(lines[1].starts_with("asks p-00000002 "), "{lines:?}");
+}
+
+/// As if it had been asked two hours ago.
+fn make_older(bottle: &Bottle, id: &str) {
+    let path = state(bottle).join(format!("supervise/proposals/{id}.json"));
+    let mut proposal: Proposal = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    let before = std::time::SystemTime::now() - Duration::from_secs(7200);
+    proposal.asked_at = Timestamp::from(before);
+    fs_err::write(&path, serde_json::to_string(&proposal).unwrap()).unwrap();
+}
