@@ -80,9 +80,10 @@ impl DecodePath {
         self.steps().count() > other.steps().count() && other.steps().all(|step| rest.any(|own| own == step))
     }
 
-    /// Whether the last thing undone was hexadecimal.
+    /// Whether the last thing undone was hexadecimal that somebody wrote: in tables of bytes there is some by chance, once every
+    /// other one is left out.
     pub(crate) fn is_hexadecimal(&self) -> bool {
-        self.steps().last() == Some(Decoding::Hex)
+        self.steps().last() == Some(Decoding::Hex) && !self.steps().any(|step| step == Decoding::Wide)
     }
 
     pub(crate) fn has_container(&self) -> bool {

@@ -10,6 +10,7 @@
 
 mod client;
 mod corpus;
+mod false_alarms;
 mod namespace;
 mod program;
 mod requests;
