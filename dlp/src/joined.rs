@@ -100,11 +100,11 @@ impl Joined {
         self.open = Open::default();
     }
 
-    /// Looks at what came since it was last called; where the piece that is open is one (`counts`), at that too. Gives how
-    /// many bytes of it, as written, must not leave yet.
+    /// Looks at what came since it was last called. Gives how many bytes of the piece that is open, as written, must not leave
+    /// yet: it is looked at when it ends, or, where it is one for sure (`counts`), when it is longer than what is held.
     pub fn settle(&mut self, counts: bool) -> Result<usize, Refused> {
         let closed = self.text.len();
-        let open = counts && self.open.length > 0 && !self.open.settled;
+        let open = counts && self.open.length > EDGE && !self.open.settled;
         if open && !self.ends.is_empty() {
             self.text.extend_from_slice(&self.writing.read(&self.open.head));
         }
@@ -115,7 +115,7 @@ impl Joined {
         };
         self.text.truncate(closed);
         looked_at?;
-        self.open.settled |= open && self.open.length > EDGE;
+        self.open.settled |= open;
         self.forget();
         Ok(if self.open.length <= EDGE {
             self.open.length

@@ -20,6 +20,8 @@ pub mod encoding;
 pub mod environment;
 pub mod events;
 pub mod examiner;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod head;
 pub mod health;
 pub mod hidden;
