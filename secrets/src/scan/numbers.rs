@@ -107,10 +107,17 @@ impl Numbers {
         }
     }
 
-    fn hold_back(&mut self, text: Text<'_>, start: usize) {
-        let stretch = text.slice(start..number_end(text.bytes, start));
-        let digits = stretch.iter().filter(|byte| byte.is_ascii_digit()).count();
-        self.hold = (digits >= HELD_DIGITS).then_some(text.offset(start));
+    /// Nothing from `start` on is settled, which may be a few digits with a number behind them: the text ends soon.
+    fn hold_back(&mut self, text: Text<'_>, mut start: usize) {
+        while start < text.len() {
+            let end = number_end(text.bytes, start);
+            let digits = text.slice(start..end).iter().filter(|byte| byte.is_ascii_digit());
+            if digits.count() >= HELD_DIGITS {
+                self.hold = Some(text.offset(start));
+                return;
+            }
+            start = end.max(start + 1);
+        }
     }
 
     pub(crate) fn needed_from(&self) -> Option<u64> {

@@ -9,6 +9,8 @@ use super::child::Child;
 use super::text::Text;
 use crate::finding::{DecodePath, Decoding};
 use crate::unescape::{Seen, Undo, Unescape};
+use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Bytes before an escape and behind it that are read with it.
 const BEFORE: u64 = 128;
@@ -32,6 +34,8 @@ pub(crate) struct Shadow {
     reading: Reading,
     /// What is to be read, ascending and apart.
     stretches: Vec<Stretch>,
+    /// Within stretches, what was not read before an escape behind it was known, ascending.
+    gaps: VecDeque<Range<u64>>,
     open: Option<Open>,
 }
 
@@ -59,6 +63,7 @@ impl Shadow {
         Self {
             reading,
             stretches: Vec::new(),
+            gaps: VecDeque::new(),
             open: None,
         }
     }
@@ -67,7 +72,13 @@ impl Shadow {
     pub(crate) fn touch(&mut self, offset: u64, known: usize) {
         let (start, end) = (offset.saturating_sub(BEFORE), offset + BEHIND);
         match self.stretches.last_mut() {
-            Some(last) if start <= last.end => last.end = last.end.max(end),
+            Some(last) if start <= last.end => {
+                let escape = offset + known as u64;
+                if last.end < escape {
+                    self.gaps.push_back(last.end..escape);
+                }
+                last.end = last.end.max(end);
+            }
             _ => self.stretches.push(Stretch {
                 start,
                 escape: offset + known as u64,
@@ -99,7 +110,12 @@ impl Shadow {
                 self.reading,
                 text.slice(text.index(open.read)..text.index(until)),
                 until,
+                &self.gaps,
             );
+            let earliest = open.child.earliest();
+            while self.gaps.front().is_some_and(|gap| gap.end <= earliest) {
+                self.gaps.pop_front();
+            }
             if session.budget.is_exceeded() {
                 self.stretches.clear();
                 return;
@@ -113,12 +129,14 @@ impl Shadow {
                 self.lengthen(end + STEP);
                 continue;
             }
-            // Whether more escapes join this stretch is known when nothing that would can still come.
-            if !text.over && text.end() < end + BEFORE + TRIGGER {
+            // Whether more escapes join this stretch is known when there is a next one, which must not wait: nothing
+            // of it is held before it is read. Else when nothing that would join can still come.
+            let is_last = self.stretches.len() == 1;
+            if !text.over && is_last && text.end() < end + BEFORE + TRIGGER {
                 self.open = Some(open);
                 return;
             }
-            open.finish(session);
+            open.finish(session, &self.gaps);
             self.stretches.remove(0);
         }
     }
@@ -158,7 +176,14 @@ impl Shadow {
 // === impl Open ===
 
 impl Open {
-    fn read(&mut self, session: &mut Session<'_>, reading: Reading, raw: &[u8], until: u64) {
+    fn read(
+        &mut self,
+        session: &mut Session<'_>,
+        reading: Reading,
+        raw: &[u8],
+        until: u64,
+        gaps: &VecDeque<Range<u64>>,
+    ) {
         let mut decoded = Decoded::default();
         for (offset, &byte) in (self.read..).zip(raw) {
             let seen = Seen {
@@ -179,18 +204,24 @@ impl Open {
             }
         }
         self.read = until.max(self.read);
-        self.push(session, decoded);
+        self.push(session, decoded, gaps);
     }
 
-    /// What ends before the first escape was for the first reading to find: told now, it would be told late.
-    fn push(&mut self, session: &mut Session<'_>, decoded: Decoded) {
+    /// What ends before the first escape, or is in a gap, was for the first reading to find: told now, it would be
+    /// told late.
+    fn push(&mut self, session: &mut Session<'_>, decoded: Decoded, gaps: &VecDeque<Range<u64>>) {
         let before = session.found.len();
         let points = decoded.points.into_iter();
         self.child.push_mapped(session, &decoded.bytes, points, self.read);
         let mut index = 0;
         session.found.retain(|raw| {
             index += 1;
-            index <= before || raw.span.end > self.escape || raw.decoded.has_container()
+            let gap = gaps
+                .partition_point(|gap| gap.start <= raw.span.start)
+                .checked_sub(1)
+                .and_then(|index| gaps.get(index));
+            let late = raw.span.end <= self.escape || gap.is_some_and(|gap| raw.span.end <= gap.end);
+            index <= before || !late || raw.decoded.has_container()
         });
     }
 
@@ -198,10 +229,10 @@ impl Open {
         self.unescape.open_since().is_none() && self.child.is_idle()
     }
 
-    fn finish(&mut self, session: &mut Session<'_>) {
+    fn finish(&mut self, session: &mut Session<'_>, gaps: &VecDeque<Range<u64>>) {
         let mut decoded = Decoded::default();
         self.unescape.finish(|seen| decoded.push(seen));
-        self.push(session, decoded);
+        self.push(session, decoded, gaps);
         self.child.finish(session);
     }
 }
