@@ -29,7 +29,9 @@ test: engine sshd build images ## every test: unit, property, snapshot, and the 
 test-clients: build ## MCP clients and the conformance suite that others wrote, against supervise; installs them into target/
 	python3 tests/clients/check.py $(BUILT)/libexec/bottle/$(ARCH)/supervise target/clients
 
-test-claude: build ## opt-in: the real Claude Code (380 MB from npm, proprietary) asks supervise, in print mode and interactively
+# EXTRA_CA=FILE: certificates that the image's build trusts besides the public ones.
+test-claude: engine build ## opt-in: the real Claude Code (380 MB from npm, proprietary) asks in a real bottle, in print mode and interactively
+	$(BUILT)/fixtures/fixtures claude $(if $(EXTRA_CA),--extra-ca $(EXTRA_CA))
 	python3 tests/clients/claude.py $(BUILT)/libexec/bottle/$(ARCH)/supervise target/claude
 
 # Seconds for each target.
@@ -68,10 +70,11 @@ build: ## compile everything that is installed, and the fixtures of tests and de
 images: engine build ## build the guards' images and the small agent image
 	BOTTLE_HOME="$(CURDIR)/target/images-home" $(BUILT)/bin/bottle images build
 
-bench: build peers sshd ## side by side in one run (as root): proxies (ours, a blind tunnel, hudsucker, mitmproxy); the seat; git-gate; the scanner; about fifteen minutes
+bench: build peers sshd ## side by side in one run (as root): proxies (ours, a blind tunnel, hudsucker, mitmproxy); the seat; git-gate; asking; the scanner; about fifteen minutes
 	install -d target/bench
 	$(BUILT)/fixtures/fixtures bench --results target/bench/proxies.json
 	$(BUILT)/fixtures/fixtures bench-seat
+	$(BUILT)/fixtures/fixtures bench-asking --results target/bench/asking.json
 	$(BUILT)/fixtures/fixtures bench-git --results target/bench/git.json
 	cargo run --release --locked -p secrets --example scan-tree -- $(dir $(wildcard */src/.))
 	cargo run --release --locked -p secrets --example hostile

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The real Claude Code, driven by a scripted Messages API, against our supervise: `claude.py SUPERVISE INTO`.
+"""The real Claude Code on the host, driven by a scripted Messages API, against our supervise: `claude.py SUPERVISE INTO`.
 
+What the bottle's own run of it (`fixtures claude`) does not look at: that the model is shown the tool at once, and how each session is answered.
 Opt-in (`make test-claude`): it installs Claude Code (proprietary; 380 MB) into INTO. The script has the model call `egress-block` and say
 what came back; the operator approves while it waits. In print mode the call blocks; in an interactive session (under tmux) it is a task.
 """

@@ -73,7 +73,8 @@ impl Asking<'_> {
     }
 }
 
-fn eventually<T>(mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+/// Looks until there is something to see.
+pub fn eventually<T>(mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
         if let Some(found) = look()? {

@@ -6,6 +6,7 @@
 pub mod asking;
 pub mod authority;
 pub mod bench;
+pub mod claude;
 pub mod client_image;
 pub mod demo;
 pub mod docker;

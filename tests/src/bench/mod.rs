@@ -6,6 +6,7 @@
 //! Client and proxies share one network namespace, the origin has another, joined by a veth pair: a guard
 //! refuses to dial loopback and its own networks, so the origin must be elsewhere. Both are made and removed here.
 
+pub mod asking;
 pub mod bars;
 pub mod client;
 pub mod figure;

@@ -17,6 +17,12 @@ struct Arguments {
 enum What {
     /// Bring up a real bottle and try what an agent would try
     Demo,
+    /// The real Claude Code asks in a real bottle, with a scripted model (installs it from npm)
+    Claude {
+        /// Certificates that the image's build trusts besides the public ones, PEM
+        #[arg(long)]
+        extra_ca: Option<PathBuf>,
+    },
     /// Compare the proxies, side by side in one run (needs root)
     Bench {
         /// Interleaved rounds; the median of them is reported
@@ -28,6 +34,15 @@ enum What {
         /// Only this peer; may be given several times
         #[arg(long)]
         only: Vec<String>,
+        /// Where the figures go as JSON
+        #[arg(long)]
+        results: PathBuf,
+    },
+    /// How long an approval takes to be enforced, and what waiting costs (needs an engine)
+    BenchAsking {
+        /// Approvals
+        #[arg(long, default_value_t = 100)]
+        approvals: usize,
         /// Where the figures go as JSON
         #[arg(long)]
         results: PathBuf,
@@ -123,6 +138,9 @@ enum What {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Demo => system_tests::demo::run(&mut |line| println!("{line}")),
+        What::Claude { extra_ca } => {
+            system_tests::claude::run(extra_ca.as_deref(), &mut |line| println!("{line}"))
+        }
         What::Bench {
             rounds,
             requests,
@@ -151,6 +169,9 @@ fn main() -> ExitCode {
             };
             let mut say = |line: &str| println!("{line}");
             block_on(bench::load(&Files::at(&files), &extent, &results, &mut say)).map(|()| true)
+        }
+        What::BenchAsking { approvals, results } => {
+            bench::asking::run(approvals, &results, &mut |line| println!("{line}")).map(|()| true)
         }
         What::BenchSeat { rounds } => bench::seat::run(rounds).map(|()| true),
         What::BenchGit {

@@ -147,7 +147,52 @@ fn ended(rows: &mut Rows, asking: &Asking<'_>) -> anyhow::Result<()> {
         statuses.join(", "),
         statuses == ["200", "403"],
     );
+    let url = format!("https://{HOST}/timed/page");
+    asking.call(
+        "sixth",
+        &json!({"host": HOST, "path_allowlist": ["/timed/"], "justification": "a while"}),
+    )?;
+    let id = one(asking)?;
+    asking.home.succeed(&["approve", &id, "--for", "6s", "--yes"])?;
+    let open = asking.curl(&url)?.0;
+    let (closed, body) =
+        crate::asking::eventually(|| Ok(Some(asking.curl(&url)?).filter(|(status, _)| status != "200")))?;
+    rows.add(
+        "a grant for six seconds",
+        "200, then closed again by itself",
+        format!("{open}, then {closed}"),
+        open == "200" && closed == "403" && body.contains("grant_ended"),
+    );
+    // The guard notes the end a moment after.
+    let story = crate::asking::eventually(|| {
+        let story = asking.home.succeed(&["audit", "--of", &id])?;
+        Ok(story.contains("closed: expired").then_some(story))
+    })?;
+    rows.add(
+        "bottle audit --of it",
+        "asked, approved, allowed, refused, ended",
+        format!("{} lines", story.lines().count()),
+        in_order(
+            &story,
+            &[
+                "egress-block",
+                "approved",
+                "allowed: GET",
+                "grant_ended",
+                "closed: expired",
+            ],
+        ),
+    );
     Ok(())
+}
+
+fn in_order(text: &str, parts: &[&str]) -> bool {
+    let mut rest = text;
+    parts.iter().all(|part| {
+        let found = rest.split_once(part).map(|(_, after)| after);
+        rest = found.unwrap_or_default();
+        found.is_some()
+    })
 }
 
 fn only_the_operator(rows: &mut Rows, bottle: &Bottle<'_>) -> anyhow::Result<()> {

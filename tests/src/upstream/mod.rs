@@ -3,17 +3,19 @@
 //! agent was told is one thing, what reached the other side is the proof.
 //!
 //! It speaks what the clients of an agent speak: HTTP/1.1 and HTTP/2, WebSocket, gRPC, git's smart HTTP (fetching only), and the two
-//! package indexes. It is told apart by the request alone, so one server stands for every host. It checks no credential and
+//! package indexes. It stands for a model, too, with a script for the real Claude Code. It is told apart by the request alone, so one server stands for every host. It checks no credential and
 //! refuses nothing: what should not have arrived shall be seen.
 
 mod answer;
 mod git;
 mod grpc;
+mod messages;
 mod node_registry;
 mod python_index;
 mod seen;
 mod websocket;
 
+pub use messages::SAW_IT;
 pub use python_index::PACKAGE;
 pub use seen::Seen;
 pub use websocket::{MESSAGE, TELL_AUTHORIZATION};
@@ -112,6 +114,9 @@ async fn respond(scheme: &'static str, request: Request<Incoming>) -> Result<Res
     seen.report();
     if grpc::is_asked_for(&head.headers) {
         return Ok(grpc::answer(seen.path(), &arrived.beginning));
+    }
+    if messages::is_asked_for(&seen) {
+        return Ok(messages::answer(&seen, &arrived.beginning));
     }
     if let Some(service) = git::asked_for(&seen) {
         return Ok(git::answer(service, &seen, &arrived.beginning).await);

@@ -4,12 +4,15 @@
 use crate::{home, internet};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use system_tests::asking::Asking;
+use system_tests::asking::{Asking, eventually};
+use system_tests::docker::docker;
 
 #[test]
 fn what_is_refused_is_asked_for_approved_and_then_passes() {
     let internet = internet().unwrap();
-    let home = home(&internet).unwrap();
+    let mut home = home(&internet).unwrap();
+    // The start does not know it: nothing in the manifest names it.
+    home.secret("OTHER_TOKEN", OTHER_TOKEN);
     let manifest = home.path().join("bottles/box.md");
     let text = fs_err::read_to_string(&manifest).unwrap();
     let with_supervise = text.replacen("egress:\n", "supervise: true\negress:\n", 1);
@@ -23,6 +26,11 @@ fn what_is_refused_is_asked_for_approved_and_then_passes() {
     loop_.approved().unwrap();
     loop_.asked_twice_and_rejected().unwrap();
     loop_.once().unwrap();
+    loop_.for_a_time().unwrap();
+    loop_.with_a_new_credential(internet.cidr()).unwrap();
+    let seen = internet.seen_at("/with/credential").unwrap();
+    let bearer = format!("Bearer {OTHER_TOKEN}");
+    assert_eq!(seen[0].headers.get("authorization"), Some(&bearer), "{seen:?}");
     loop_.no_answer_from_inside().unwrap();
     loop_.audited().unwrap();
 }
@@ -30,6 +38,7 @@ fn what_is_refused_is_asked_for_approved_and_then_passes() {
 struct Loop<'a>(Asking<'a>);
 
 const OTHER: &str = "https://api.test.example/repos/other/readme";
+const OTHER_TOKEN: &str = "system-test-other-token-1f6a9d7c2b58e3a4";
 const PLACE: &str = "api.test.example/repos/other/readme";
 
 impl Loop<'_> {
@@ -120,6 +129,70 @@ impl Loop<'_> {
             .home
             .succeed(&["audit", self.0.bottle.slug(), "--of", &grant])?;
         ensure!(audit.contains("api.test.example closed: used"), "{audit}");
+        Ok(())
+    }
+
+    fn for_a_time(&self) -> anyhow::Result<()> {
+        let url = "https://api.test.example/repos/timed/x";
+        let arguments = json!({"host": "api.test.example", "path_allowlist": ["/repos/timed/"], "justification": "a while"});
+        self.0.call("fifth", &arguments)?;
+        let id = self.0.pending(1)?.remove(0);
+        self.0.home.succeed(&["approve", &id, "--for", "8s", "--yes"])?;
+        let (status, body) = self.0.curl(url)?;
+        ensure!(status == "200", "while it holds: {status} {body}");
+        let closed = eventually(|| Ok(Some(self.0.curl(url)?).filter(|(status, _)| status == "403")))?;
+        ensure!(closed.1.contains("\"grant_ended\""), "{}", closed.1);
+        // Any command of bottle's takes the end into the audit.
+        let audit = ["audit", self.0.bottle.slug(), "--of", id.as_str()];
+        // The guard notes it a moment after.
+        eventually(|| {
+            let told = self.0.home.succeed(&audit)?;
+            Ok(told.contains("closed: expired").then_some(()))
+        })
+    }
+
+    /// A credential that the running egress does not hold: egress alone is made anew.
+    fn with_a_new_credential(&self, cidr: &str) -> anyhow::Result<()> {
+        let started = |guard: &str| {
+            let container = self.0.bottle.guard(guard);
+            docker(["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", &container])
+        };
+        let before = (started("egress")?, started("pipelock")?, started("supervise")?);
+        let arguments = json!({"host": "closed.test.example", "justification": "its API",
+            "auth": {"scheme": "Bearer", "token_ref": "OTHER_TOKEN"}});
+        self.0.call("sixth", &arguments)?;
+        let id = self.0.pending(1)?.remove(0);
+        let said = self.0.home.succeed(&["approve", &id, "--yes"])?;
+        ensure!(said.contains("closed.test.example is live since"), "{said}");
+        let after = (started("egress")?, started("pipelock")?, started("supervise")?);
+        ensure!(before.0 != after.0, "egress was not made anew");
+        ensure!(
+            (before.1, before.2) == (after.1, after.2),
+            "others were made anew, too"
+        );
+        let answer = self.0.answer("sixth")?;
+        ensure!(answer.contains("closed.test.example is live since"), "{answer}");
+        let (status, body) = self.0.curl("https://api.test.example/repos/acme/again")?;
+        ensure!(status == "200", "a route of before: {status} {body}");
+        // The fixture's address is a private one, which an agent cannot ask for and an operator can write.
+        let editor = self.0.home.path().join("with-network");
+        let script = format!(
+            "#!/bin/sh\nsed -i 's#^- host: closed.test.example#&\\n  private_cidr: {cidr}#' \"$1\"\n"
+        );
+        fs_err::write(&editor, script)?;
+        fs_err::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let slug = self.0.bottle.slug();
+        let edit = self
+            .0
+            .home
+            .command(&["routes", "edit", slug, "--yes"])
+            .env("EDITOR", &editor)
+            .stdin(std::process::Stdio::null())
+            .output()?;
+        let told = String::from_utf8_lossy(&edit.stderr);
+        ensure!(edit.status.success(), "{told}");
+        let (status, body) = self.0.curl("https://closed.test.example/with/credential")?;
+        ensure!(status == "200", "{status} {body}");
         Ok(())
     }
 
