@@ -395,7 +395,7 @@ fn until_seen(terminal: &mut impl std::io::Read, words: &[&str]) -> String {
         }
         let count = terminal.read(&mut buffer).unwrap();
         assert!(count > 0, "the terminal was closed: {text}");
-        seen.extend_from_slice(&buffer[..count]);
+        seen.extend_from_slice(buffer.get(..count).unwrap());
     }
 }
 

@@ -3,6 +3,11 @@
 //!
 //! It keeps nothing: each request holds the conversation so far, and what is next follows from that alone.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "reading a JSON value by name gives null where there is none; what is written to is an object made here"
+)]
+
 use super::answer::{Body, whole};
 use super::seen::Seen;
 use http::Response;
