@@ -74,13 +74,21 @@ impl Asking<'_> {
 }
 
 /// Looks until there is something to see.
-pub fn eventually<T>(mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub fn eventually<T>(look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    eventually_within(PATIENCE, look)
+}
+
+/// The same, for so long.
+pub fn eventually_within<T>(
+    patience: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
-        ensure!(begun.elapsed() < PATIENCE, "not within {} s", PATIENCE.as_secs());
+        ensure!(begun.elapsed() < patience, "not within {} s", patience.as_secs());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Opt-in: Claude Code is proprietary and large. The agent image installs it from npm when it is built.
 
-use crate::asking::{Asking, eventually};
+use crate::asking::{Asking, eventually, eventually_within};
 use crate::home::Home;
 use crate::internet::Internet;
 use crate::prefix::Prefix;
@@ -12,10 +12,16 @@ use crate::upstream::SAW_IT;
 use anyhow::Context as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const MODEL: &str = "api.anthropic.com";
 const DOCS: &str = "docs.claude.example";
 const KEY: &str = "scripted-model-key-7d1e5b90c3a8f264";
+
+/// How long a step of the session may take: a program of 380 MB starts, perhaps on a loaded machine.
+const SESSION: Duration = Duration::from_secs(120);
+/// After so long without a proposal the prompt is typed again.
+const AGAIN: Duration = Duration::from_secs(20);
 
 /// Runs both; `false` when something did not come as it should.
 pub fn run(extra_ca: Option<&Path>, say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
@@ -108,17 +114,23 @@ fn interactive(rows: &mut Rows, asking: &Asking<'_>) -> anyhow::Result<()> {
         .context("tmux is needed for the interactive session")?;
     let screen = || tmux(&["capture-pane", "-p", "-S", "-300", "-t", "claude"]);
     let session = (|| {
-        eventually(|| Ok(screen()?.contains('\u{276f}').then_some(())))?;
-        tmux(&[
-            "send-keys",
-            "-t",
-            "claude",
-            "-l",
-            &format!("FETCH(https://{DOCS}/session/page)"),
-        ])?;
-        tmux(&["send-keys", "-t", "claude", "Enter"])?;
+        eventually_within(SESSION, || Ok(screen()?.contains('\u{276f}').then_some(())))?;
+        let prompt = format!("FETCH(https://{DOCS}/session/page)");
+        let mut typed: Option<Instant> = None;
+        eventually_within(SESSION, || {
+            // A turn that begins before the server is connected has no tool to call: it says so, and is begun again.
+            if typed.is_none_or(|at| at.elapsed() > AGAIN) {
+                tmux(&["send-keys", "-t", "claude", "-l", &prompt])?;
+                tmux(&["send-keys", "-t", "claude", "Enter"])?;
+                typed = Some(Instant::now());
+            }
+            let listed = asking.home.succeed(&["proposals", "--json"])?;
+            Ok(listed.contains("proposal_id").then_some(()))
+        })?;
         decide(rows, asking, "interactive")?;
-        eventually(|| Ok(Some(screen()?).filter(|screen| screen.contains(SAW_IT))))
+        eventually_within(SESSION, || {
+            Ok(Some(screen()?).filter(|screen| screen.contains(SAW_IT)))
+        })
     })();
     let shown = screen().unwrap_or_default();
     let _ = tmux(&["kill-server"]);
