@@ -61,6 +61,14 @@ pub struct Front {
     places: Arc<Semaphore>,
 }
 
+/// The route of a request that is one of ours, for the fuzz target.
+pub(crate) fn route_of(method: &http::Method, uri: &http::Uri, headers: &http::HeaderMap) -> Option<String> {
+    match request::read(method, uri, headers).ok()? {
+        Asked::Health => None,
+        asked => Some(asked.route().to_owned()),
+    }
+}
+
 // === impl Front ===
 
 impl Front {

@@ -15,6 +15,8 @@ pub mod config;
 pub mod environment;
 pub mod events;
 pub mod front;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod git;
 pub mod hook;
 pub mod pkt;

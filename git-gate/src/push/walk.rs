@@ -8,7 +8,7 @@
 //! the very same object under the same name. A parent is either new itself, and looked at, or the upstream's. Objects that
 //! merely lie in the repository (refused before, or sent without a ref) count for nothing.
 
-mod tree;
+pub(crate) mod tree;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};

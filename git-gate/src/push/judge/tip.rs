@@ -46,7 +46,7 @@ pub(super) fn protected(
         let Some(new) = commit_of(new) else { continue };
         let foundations = match old.and_then(commit_of) {
             Some(old) => vec![old],
-            None => foundations(repository, new, tips)?,
+            None => foundations(repository, new, tips, deadline)?,
         };
         let mut changed = HashSet::new();
         for foundation in foundations {
@@ -70,7 +70,12 @@ pub(super) fn protected(
 }
 
 /// The upstream's commits that new ones stand on, less those that others of them have behind them. None when nothing is new.
-fn foundations(repository: &Repository, new: Oid, tips: &[Oid]) -> Result<Vec<Oid>, Unread> {
+fn foundations(
+    repository: &Repository,
+    new: Oid,
+    tips: &[Oid],
+    deadline: Instant,
+) -> Result<Vec<Oid>, Unread> {
     let mut revisions = repository.revwalk()?;
     revisions.push(new)?;
     for tip in tips {
@@ -93,6 +98,7 @@ fn foundations(repository: &Repository, new: Oid, tips: &[Oid]) -> Result<Vec<Oi
     for one in &all {
         let mut behind = false;
         for other in &all {
+            in_time(deadline)?;
             behind |= one != other && repository.graph_descendant_of(*other, *one)?;
         }
         if !behind {
@@ -120,6 +126,15 @@ fn finding(policy: &GatePolicy, commit: Oid, path: &[u8], reference: &str) -> Op
         fingerprint: None,
         weight: Weight::Refuse,
     })
+}
+
+fn in_time(deadline: Instant) -> Result<(), Unread> {
+    if Instant::now() > deadline {
+        return Err(Unread::Stopped(
+            "comparing it with the upstream took too long (caps.seconds)".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Protected paths that are changed.

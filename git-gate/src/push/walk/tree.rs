@@ -4,7 +4,7 @@ use git2::Oid;
 
 /// What an entry of a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// A folder.
     Tree,
     /// A file or a symbolic link.
@@ -15,14 +15,14 @@ pub(super) enum Mode {
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) mode: Mode,
-    pub(super) name: Vec<u8>,
-    pub(super) id: Oid,
+pub(crate) struct Entry {
+    pub(crate) mode: Mode,
+    pub(crate) name: Vec<u8>,
+    pub(crate) id: Oid,
 }
 
 /// `mode SP name NUL id`, again and again; none if it is anything else.
-pub(super) fn parse(mut raw: &[u8]) -> Option<Vec<Entry>> {
+pub(crate) fn parse(mut raw: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::with_capacity(raw.len() / 32);
     while !raw.is_empty() {
         let space = raw.iter().position(|byte| *byte == b' ')?;
@@ -51,12 +51,12 @@ pub(super) fn parse(mut raw: &[u8]) -> Option<Vec<Entry>> {
 }
 
 /// The id in the first line of a commit (`tree `) or tag (`object `).
-pub(super) fn head_id(raw: &[u8], key: &[u8]) -> Option<Oid> {
+pub(crate) fn head_id(raw: &[u8], key: &[u8]) -> Option<Oid> {
     id_in(raw.strip_prefix(key)?)
 }
 
 /// The parents of a commit: the lines right after its tree.
-pub(super) fn parents(raw: &[u8]) -> Vec<Oid> {
+pub(crate) fn parents(raw: &[u8]) -> Vec<Oid> {
     raw.split(|byte| *byte == b'\n')
         .skip(1)
         .map_while(|line| id_in(line.strip_prefix(b"parent ")?))
