@@ -22,8 +22,16 @@ use pipelock_config::{DlpFile, PipelockFile};
 const SOURCES: usize = 1000;
 /// Larger ones are tables; the time is better spent on more files.
 const LARGEST: u64 = 48 << 10;
-/// Parts of paths of packages with keys, passwords and recovery phrases in them.
-const WITH_SECRETS: [&str; 5] = ["bip39-", "bs58-", "url-", "rcgen-", "pem-"];
+/// Parts of paths of packages with keys, passwords and recovery phrases in them, or with data that they call a secret.
+const WITH_SECRETS: [&str; 7] = [
+    "bip39-",
+    "bs58-",
+    "url-",
+    "rcgen-",
+    "pem-",
+    "scrypt-",
+    "twox-hash-",
+];
 const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
 /// One body that somebody sends.

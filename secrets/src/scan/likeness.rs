@@ -36,9 +36,10 @@ const MASKS: [&str; 21] = [
     "todo",
     "undefined",
 ];
-const EXAMPLES: [&str; 19] = [
+const EXAMPLES: [&str; 20] = [
     "example", "sample", "dummy", "fake", "test", "demo", "foobar", "secret", "password", "passwd",
-    "hunter2", "notreal", "not-real", "invalid", "abcdef", "012345", "123456", "987654", "qwerty",
+    "hunter2", "hunter42", "notreal", "not-real", "invalid", "abcdef", "012345", "123456", "987654",
+    "qwerty",
 ];
 /// As many equal characters in a row are not random in anything that is worth finding.
 const REPEATS: usize = 6;
