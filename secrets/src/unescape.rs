@@ -11,7 +11,7 @@ use crate::normalise;
 pub(crate) enum Undo {
     /// percent-encoding
     Percent,
-    /// the escapes of JSON, and the `\xHH` of JavaScript, Python and C
+    /// the escapes of JSON, and those of C, Python, JavaScript and Rust: `\xHH`, `\OOO`, `\UHHHHHHHH`, `\u{H}`
     Json,
     /// percent-encoding, escapes under any number of backslashes, HTML character references, and characters
     /// that only look like ASCII or are not seen at all
@@ -224,7 +224,7 @@ fn hexadecimal(digits: &[u8], count: usize, then: impl Fn(u32) -> Verdict) -> Ve
     }
 }
 
-/// JSON's escapes and the `\xHH` of JavaScript, Python and C.
+/// JSON's escapes and those of C, Python, JavaScript and Rust.
 fn backslash(text: &[u8]) -> Verdict {
     let Some((&kind, rest)) = text.get(1..).and_then(<[u8]>::split_first) else {
         return Verdict::Open;
@@ -235,6 +235,9 @@ fn backslash(text: &[u8]) -> Verdict {
         b'r' => one(b'\r'),
         b't' => one(b'\t'),
         b'x' => hexadecimal(rest, 2, character),
+        b'U' => hexadecimal(rest, 8, character),
+        b'0'..=b'3' => octal(text.get(1..).unwrap_or_default()),
+        b'u' if rest.first() == Some(&b'{') => braced(rest.get(1..).unwrap_or_default()),
         b'u' => {
             let high = rest.get(..4).and_then(|digits| number(digits, 16));
             match high {
@@ -242,6 +245,25 @@ fn backslash(text: &[u8]) -> Verdict {
                 _ => hexadecimal(rest, 4, character),
             }
         }
+        _ => Verdict::Literal,
+    }
+}
+
+/// Three octal digits, the first of which is there. Fewer would be as often a reference to a group.
+fn octal(digits: &[u8]) -> Verdict {
+    match number(digits, 8) {
+        None => Verdict::Literal,
+        Some(_) if digits.len() < 3 => Verdict::Open,
+        Some(code) => u8::try_from(code).map_or(Verdict::Literal, one),
+    }
+}
+
+/// What follows `\u{`.
+fn braced(text: &[u8]) -> Verdict {
+    const MOST: usize = 6;
+    match text.split_last() {
+        Some((b'}', digits)) if !digits.is_empty() => number(digits, 16).map_or(Verdict::Literal, character),
+        _ if text.len() <= MOST && number(text, 16).is_some() => Verdict::Open,
         _ => Verdict::Literal,
     }
 }
@@ -344,6 +366,10 @@ mod tests {
         );
         assert_eq!(read(Undo::Json, br"\ud83d\ude00\u00e9"), "😀é".as_bytes());
         assert_eq!(read(Undo::Json, br"\ud83dx"), br"\ud83dx");
+        assert_eq!(
+            read(Undo::Json, br"\147\u{68}\U00000070\1 \18 \u{} \u{1234567} \0"),
+            br"ghp\1 \18 \u{} \u{1234567} \0"
+        );
     }
 
     #[test]

@@ -107,6 +107,15 @@ fn encoded(text: &[u8], how: usize) -> Vec<u8> {
                 .join(&b"\r\n"[..])
         }
         10 => zstd::bulk::compress(text, 3).unwrap(),
+        12 => text
+            .iter()
+            .flat_map(|b| format!("\\{b:03o}").into_bytes())
+            .collect(),
+        13 => [b"f".to_vec(), hex::encode(text).into_bytes()].concat(),
+        14 => text
+            .iter()
+            .flat_map(|b| format!("\\u{{{b:x}}}").into_bytes())
+            .collect(),
         _ => text.to_vec(),
     }
 }
@@ -337,6 +346,19 @@ fn a_number_behind_a_few_digits_that_are_not_settled_is_held() {
     let told = stream(text.chunks(1));
     assert!(told.iter().any(|(finding, _)| finding.span == (44..65)));
     assert!(told.iter().all(|(finding, left)| *left < finding.span.end));
+}
+
+#[test]
+fn a_token_in_any_writing_of_its_bytes_is_found() {
+    for how in (0..=14).filter(|how| *how != 11) {
+        let text = [b"x \"", &encoded(&secret(0), how)[..], b"\" y"].concat();
+        let told = stream(text.chunks(7));
+        assert!(
+            told.iter()
+                .any(|(finding, _)| &*finding.rule == "github-personal-token" && finding.blocks()),
+            "{how}"
+        );
+    }
 }
 
 #[test]

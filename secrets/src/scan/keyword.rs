@@ -365,7 +365,8 @@ impl Keywords {
 fn is_escape(text: &[u8]) -> Option<usize> {
     match *text {
         [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => Some(3),
-        [b'\\', b'u' | b'x' | b'/', ..] | [b'&', b'#', ..] => Some(2),
+        [b'\\', b'u' | b'U' | b'x' | b'/', ..] | [b'&', b'#', ..] => Some(2),
+        [b'\\', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..] => Some(4),
         _ => None,
     }
 }

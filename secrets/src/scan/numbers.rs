@@ -20,6 +20,11 @@ const FEWEST_DIGITS: usize = 6;
 const REACH: usize = 48;
 /// An account number's letters stand at most so far before its digits: country, two digits, bank, branch.
 const BEFORE: usize = 14;
+/// The groups of a card number are at most so many, and the first is of four digits.
+const GROUPS: usize = 5;
+const FIRST_GROUP: usize = 4;
+/// The shortest card numbers.
+const FEWEST_OF_A_CARD: usize = 14;
 /// Fewer digits at the end of a chunk are not held: numbers are everywhere.
 const HELD_DIGITS: usize = 6;
 
@@ -205,9 +210,9 @@ fn social_security(text: Text<'_>, at: usize) -> Option<(Range<usize>, bool)> {
     let issued = !matches!(area, b"000" | b"666" | [b'9', ..])
         && number.get(4..6) != Some(b"00")
         && number.get(7..) != Some(b"0000");
-    let alone = starts_alone(text, at) && ends_alone(text, at + 11);
-    let named = is_named(text, at, &["ssn", "social", "taxpayer"]);
-    (number.len() == 11 && form && issued && alone).then_some((at..at + 11, named))
+    let alone = || starts_alone(text, at) && ends_alone(text, at + 11);
+    (number.len() == 11 && form && issued && alone())
+        .then(|| (at..at + 11, is_named(text, at, &["ssn", "social", "taxpayer"])))
 }
 
 fn card(text: Text<'_>, at: usize) -> Option<(Range<usize>, bool)> {
@@ -215,8 +220,8 @@ fn card(text: Text<'_>, at: usize) -> Option<(Range<usize>, bool)> {
         return None;
     }
     let window = text.slice(at..at + REACH);
-    let mut groups: Vec<usize> = Vec::new();
-    let (mut end, mut digits) = (0, 0);
+    let mut groups = [0; GROUPS];
+    let (mut count, mut end, mut digits) = (0, 0, 0);
     let separator = window
         .iter()
         .find(|byte| !byte.is_ascii_digit())
@@ -228,15 +233,20 @@ fn card(text: Text<'_>, at: usize) -> Option<(Range<usize>, bool)> {
             .skip(end)
             .take_while(|byte| byte.is_ascii_digit())
             .count();
-        if length == 0 {
+        let group = groups.get_mut(count)?;
+        if length == 0 || count == 0 && length != FIRST_GROUP && length < FEWEST_OF_A_CARD {
             return None;
         }
-        groups.push(length);
+        *group = length;
+        count += 1;
         (end, digits) = (end + length, digits + length);
         let whole = window.get(..end)?;
-        let grouped = matches!(groups[..], [4, 4, 4, 4] | [4, 6, 5] | [4, 4, 4, 4, 3] | [4, 6, 4]);
-        if (groups.len() == 1 || grouped)
-            && digits >= 14
+        let grouped = matches!(
+            groups.get(..count)?,
+            [4, 4, 4, 4] | [4, 6, 5] | [4, 4, 4, 4, 3] | [4, 6, 4]
+        );
+        if (count == 1 || grouped)
+            && digits >= FEWEST_OF_A_CARD
             && ends_alone(text, at + end)
             && Checksum::Card.holds(whole)
         {

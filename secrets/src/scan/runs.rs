@@ -154,12 +154,14 @@ impl Runs {
     fn starts<'a>(&self, run: &'a [u8], at: usize) -> impl Iterator<Item = usize> + use<'a> {
         let slashes = self.radix == Radix::Base64;
         let first = (at == 0).then_some(0);
+        // A digit before it costs whoever wants to hide a text nothing.
+        let second = (at == 0 && self.radix == Radix::Hex && run.len() > 1).then_some(1);
         let others = run
             .iter()
             .enumerate()
             .filter(move |&(_, &byte)| slashes && byte == b'/')
             .map(|(at, _)| at + 1);
-        first.into_iter().chain(others)
+        first.into_iter().chain(second).chain(others)
     }
 
     /// Decodes what has come of the open run; `false` when there is no more.
