@@ -10,12 +10,12 @@ mod healthcheck;
 mod run;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use guard::listen::ListenError;
+use guard::program;
 
 use crate::config::ConfigError;
 use crate::hook::message::Kind;
@@ -62,17 +62,9 @@ pub enum Failure {
     /// the front door
     #[error("{0}. Stop what listens there, or listen elsewhere")]
     Listen(#[from] ListenError),
-    /// anything the operating system refused
-    #[error("{what}: {why}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What it said.
-        why: std::io::Error,
-    },
-    /// the other side said no, or nothing
+    /// the operating system, or the other side
     #[error("{0}")]
-    Refused(String),
+    Program(#[from] program::Failure),
 }
 
 impl Failure {
@@ -80,12 +72,16 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
-            Self::Listen(_) | Self::System { .. } | Self::Refused(_) => 1,
+            Self::Listen(_) | Self::Program(_) => 1,
         }
     }
 
     pub(crate) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |why| Self::System { what, why }
+        move |why| program::Failure::System { what, why }.into()
+    }
+
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
+        program::Failure::Refused(why.into()).into()
     }
 }
 
@@ -102,18 +98,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ssh::main(rest);
         }
     }
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match program::arguments::<Arguments>(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are data; clap prints each where it belongs.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(ended) => return ended,
     };
     if first::is_first() && matches!(arguments.command, Command::Run(_)) {
         return match first::run() {
             Ok(code) => code,
-            Err(failure) => failed(&failure),
+            failed => ended(failed.map(|_| ())),
         };
     }
     let done = match arguments.command {
@@ -127,21 +119,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             });
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failed(&failure),
-    }
+    ended(done)
 }
 
-fn failed(failure: &Failure) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "git-gate: {failure}");
-    ExitCode::from(failure.exit_code())
+fn ended(done: Result<(), Failure>) -> ExitCode {
+    program::ended("git-gate", done, Failure::exit_code)
 }
 
 /// Writes data for the caller.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Failure::system("standard output"))
+    Ok(program::print(text)?)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`listen`] opens the front door; [`file`] reads a config file and notices that it changed; [`look`] does so every 50 ms and at
 //! SIGHUP; [`ack`] says what is in force; [`event_log`] writes one line per decision; [`hardening`] keeps the process's memory to
-//! itself; [`durable`] writes files that are there whole or not at all; [`held`] bounds what bodies take together that must be whole
+//! itself; [`program`] is what happens around every service; [`durable`] writes files that are there whole or not at all; [`held`] bounds what bodies take together that must be whole
 //! before a byte of them leaves.
 //!
 //! What this crate refuses to do: decide anything, and know what a policy is.
@@ -16,5 +16,6 @@ pub mod hardening;
 pub mod held;
 pub mod listen;
 pub mod look;
+pub mod program;
 pub mod signals;
 pub mod stream;

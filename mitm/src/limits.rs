@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use guard::hardening;
+
 /// How long the end of a WebSocket message that an inspector holds waits for what follows it. Long enough for a
 /// message that was sent in one go with it, short enough for whoever waits for an answer.
 pub const HELD_MESSAGE: Duration = Duration::from_millis(500);
@@ -65,6 +67,26 @@ impl Default for Limits {
             leaves: 1024,
             timeouts: Timeouts::default(),
         }
+    }
+}
+
+impl Limits {
+    /// The same with as many connections as `files` descriptors are enough for; none when that is not one.
+    pub fn within(mut self, files: u64) -> Option<Self> {
+        let connections = hardening::connections_within(files, self.connections);
+        if connections == 0 {
+            return None;
+        }
+        if connections < self.connections {
+            tracing::warn!(
+                "{files} open files are enough for {connections} connections at a time only; raise `ulimit -n`"
+            );
+        }
+        self.connections = connections;
+        // A connection counts as four: itself, two upstream, and one for what is open only while a name is resolved and its
+        // addresses are tried.
+        self.upstream_connections = self.upstream_connections.min(2 * connections);
+        Some(self)
     }
 }
 

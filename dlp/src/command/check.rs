@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let examiner = Examiner::new(policy, &host.trim_end_matches('.').to_ascii_lowercase());
     let judged = judge(arguments, &examiner)?;
     match (judged, examiner.warned()) {
-        (Err(refused), _) => Err(Failure::Refused(format!(
+        (Err(refused), _) => Err(Failure::refused(format!(
             "refused ({}): {}",
             refused.reason(),
             refused.message(crate::refused::Telling {

@@ -26,14 +26,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = ask(&arguments.listen)
-        .map_err(|error| Failure::Refused(format!("no seat answers there: {error}")))?;
+        .map_err(|error| Failure::refused(format!("no seat answers there: {error}")))?;
     let head_end = memchr::memmem::find(&answer, b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     let health: Option<Health> = answer
         .get(head_end..)
         .and_then(|body| serde_json::from_slice(body).ok());
     match health.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")) {
         Some(health) => super::print(&format!("generation {} is in force\n", health.generation)),
-        None => Err(Failure::Refused(
+        None => Err(Failure::refused(
             "what listens there is no seat of ours: it does not say what it has in force".to_owned(),
         )),
     }

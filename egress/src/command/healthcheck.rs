@@ -15,11 +15,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = ask_guard::introspect(&arguments.listen)
-        .map_err(|error| Failure::Refused(format!("no guard answers there: {error}")))?;
+        .map_err(|error| Failure::refused(format!("no guard answers there: {error}")))?;
     let table: Option<LiveTable> = serde_json::from_slice(&answer.body).ok();
     match table.filter(|_| answer.status == 200) {
         Some(table) => super::print(&format!("generation {} is in force\n", table.generation)),
-        None => Err(Failure::Refused(format!(
+        None => Err(Failure::refused(format!(
             "what listens there is no egress guard: it answered {} and no live table",
             answer.status
         ))),

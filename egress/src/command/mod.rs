@@ -9,10 +9,10 @@ mod probe;
 mod run;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::guard::program;
 use clap::{Parser, Subcommand};
 
 use crate::address::AddressError;
@@ -76,17 +76,9 @@ pub enum Failure {
     /// the front door
     #[error("{0}. Stop what listens there, or listen elsewhere")]
     Listen(#[from] mitm::ListenError),
-    /// anything the operating system refused
-    #[error("{what}: {why}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What it said.
-        why: std::io::Error,
-    },
-    /// the other side said no, or nothing
+    /// the operating system, or the other side
     #[error("{0}")]
-    Refused(String),
+    Program(#[from] program::Failure),
 }
 
 impl Failure {
@@ -98,24 +90,24 @@ impl Failure {
             | Self::Address { .. }
             | Self::Authority { .. }
             | Self::Trust(_) => 2,
-            Self::Ledger(_) | Self::Listen(_) | Self::System { .. } | Self::Refused(_) => 1,
+            Self::Ledger(_) | Self::Listen(_) | Self::Program(_) => 1,
         }
     }
 
     pub(crate) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |why| Self::System { what, why }
+        move |why| program::Failure::System { what, why }.into()
+    }
+
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
+        program::Failure::Refused(why.into()).into()
     }
 }
 
 /// The program: what `main` calls.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match program::arguments::<Arguments>(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are data; clap prints each where it belongs.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(ended) => return ended,
     };
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
@@ -123,19 +115,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "egress: {failure}");
-            ExitCode::from(failure.exit_code())
-        }
-    }
+    program::ended("egress", done, Failure::exit_code)
 }
 
 /// Writes data for the caller.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Failure::system("standard output"))
+    Ok(program::print(text)?)
 }

@@ -20,12 +20,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let host = &arguments.host;
     let answer = ask_guard::probe(&arguments.listen, host)
-        .map_err(|error| Failure::Refused(format!("no proxy answers there: {error}")))?;
+        .map_err(|error| Failure::refused(format!("no proxy answers there: {error}")))?;
     if answer.status == 200 {
         return super::print(&format!("{host} is admitted\n"));
     }
     let said = String::from_utf8_lossy(&answer.body);
-    Err(Failure::Refused(format!(
+    Err(Failure::refused(format!(
         "{host} is refused: {} {}",
         answer.status,
         contract::text::harmless(said.trim())

@@ -1,16 +1,11 @@
 //! `egress run`: the guard itself.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use ::guard::event_log::EventLog;
 use ::guard::hardening;
-use ::guard::signals::{Signals, fresh_nonce};
-use clap::ValueEnum;
-use contract::LaunchNonce;
+use ::guard::program::Frame;
 use mitm::Limits;
-use tokio_util::sync::CancellationToken;
-use tracing::level_filters::LevelFilter;
+use tokio::runtime::Builder;
 
 use super::Failure;
 use crate::address::Address;
@@ -18,9 +13,6 @@ use crate::config;
 use crate::credential::CredentialStore;
 use crate::service::{Options, Service};
 use crate::upstream::WayOut;
-
-/// How long the last access events may take to be read after the last request is over.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// Requests are mostly waiting; on the two-core machine of the measurements a third worker gained nothing.
 const WORKERS: usize = 2;
@@ -45,9 +37,6 @@ pub(super) struct Arguments {
     /// Where to listen: unix:PATH or ADDRESS:PORT
     #[arg(long, value_name = "ADDRESS")]
     listen: Address,
-    /// This launch's mark, put into applied.json; a new one when absent
-    #[arg(long, env = "BOTTLE_LAUNCH_NONCE", value_name = "n-…")]
-    launch_nonce: Option<LaunchNonce>,
     /// Say in denials that the tool egress-block asks for what was refused
     #[arg(long)]
     supervise: bool,
@@ -57,67 +46,26 @@ pub(super) struct Arguments {
     /// The CA by which that proxy signs for the hosts it looks into, PEM
     #[arg(long, value_name = "FILE", requires = "upstream_proxy")]
     upstream_proxy_ca: Option<PathBuf>,
-    /// Where access events go, one JSON line per decision
-    #[arg(long, value_enum, default_value = "stdout", value_name = "WHERE")]
-    event_log: EventsTo,
-    /// How much is said on standard error: error, warn, info or debug
-    #[arg(long, default_value = "info", value_name = "LEVEL")]
-    log_level: LevelFilter,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum EventsTo {
-    /// Standard output
-    Stdout,
-    /// Nowhere
-    None,
+    #[command(flatten)]
+    frame: Frame,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    hardening::seal_memory().map_err(Failure::system("core dumps cannot be switched off"))?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(arguments.log_level)
-        .with_target(false)
-        .with_ansi(false)
-        .init();
+    arguments.frame.seal()?;
+    arguments.frame.speak();
     let credentials = CredentialStore::from_variables(std::env::vars_os());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .map_err(Failure::system("the runtime"))?;
-    let served = runtime.block_on(guard(arguments, credentials));
-    // A reader of standard output that is stuck must not keep the process.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    served
+    let mut runtime = Builder::new_multi_thread();
+    runtime.worker_threads(WORKERS);
+    arguments.frame.block_on(runtime, guard(arguments, credentials))
 }
 
 async fn guard(arguments: &Arguments, credentials: CredentialStore) -> Result<(), Failure> {
-    let signals = Signals::catch().map_err(Failure::system("signals cannot be caught"))?;
-    let unlogged = CancellationToken::new();
-    let (log, writer) = match arguments.event_log {
-        EventsTo::Stdout => {
-            EventLog::to(std::io::stdout(), unlogged.clone()).map_err(Failure::system("the access log"))?
-        }
-        EventsTo::None => EventLog::none(),
-    };
-    let service = Service::open(options(arguments)?, credentials, log)?;
+    let session = arguments.frame.begin("egress")?;
+    let service = Service::open(options(arguments)?, credentials, session.log())?;
     tracing::info!("listening on {}", arguments.listen);
 
-    let shutdown = CancellationToken::new();
-    let following =
-        tokio::spawn(signals.follow(Some(service.reload_handle()), shutdown.clone(), unlogged.clone()));
-    service.serve(shutdown).await;
-    following.abort();
-    writer.finish(LAST_EVENTS).await;
-    if unlogged.is_cancelled() {
-        let gone = "standard output is gone, so nothing could be logged. Start egress again with its output read, or with \
-                    --event-log none";
-        return Err(Failure::Refused(gone.to_owned()));
-    }
-    tracing::info!("stopped");
-    Ok(())
+    let (reload, shutdown) = (service.reload_handle(), session.shutdown());
+    Ok(session.serve(Some(reload), service.serve(shutdown)).await?)
 }
 
 fn options(arguments: &Arguments) -> Result<Options, Failure> {
@@ -141,11 +89,7 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
         config: arguments.config.clone(),
         run: arguments.run.clone(),
         listen,
-        launch_nonce: arguments
-            .launch_nonce
-            .clone()
-            .map_or_else(fresh_nonce, Ok)
-            .map_err(|error| Failure::Refused(error.to_string()))?,
+        launch_nonce: arguments.frame.launch_nonce()?,
         supervise: arguments.supervise,
         way_out,
         limits: limits()?,
@@ -154,23 +98,11 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
 
 /// As many connections as there are descriptors for.
 fn limits() -> Result<Limits, Failure> {
-    let mut limits = Limits::default();
     let files = hardening::raise_file_limit().map_err(Failure::system("the limit on open files"))?;
-    let connections = hardening::connections_within(files, limits.connections);
-    if connections == 0 {
-        let few = format!(
+    let Some(limits) = Limits::default().within(files) else {
+        return Err(Failure::refused(format!(
             "{files} open files are too few to serve a connection. Start egress with a higher `ulimit -n`"
-        );
-        return Err(Failure::Refused(few));
-    }
-    if connections < limits.connections {
-        tracing::warn!(
-            "{files} open files are enough for {connections} connections at a time only; raise `ulimit -n`"
-        );
-    }
-    limits.connections = connections;
-    // A connection counts as four: itself, two upstream, and one for what is open only while a name is resolved and its
-    // addresses are tried.
-    limits.upstream_connections = limits.upstream_connections.min(2 * connections);
+        )));
+    };
     Ok(limits)
 }

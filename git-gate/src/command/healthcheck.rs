@@ -23,14 +23,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = ask(&arguments.listen)
-        .map_err(|error| Failure::Refused(format!("no gate answers there: {error}")))?;
+        .map_err(|error| Failure::refused(format!("no gate answers there: {error}")))?;
     let generation = answer
         .strip_prefix("HTTP/1.1 200 ")
         .and_then(|answer| answer.rsplit_once("git-gate generation "))
         .map(|(_, generation)| generation.trim());
     match generation {
         Some(generation) => super::print(&format!("generation {generation} is in force\n")),
-        None => Err(Failure::Refused("what listens there is no git-gate".to_owned())),
+        None => Err(Failure::refused("what listens there is no git-gate".to_owned())),
     }
 }
 

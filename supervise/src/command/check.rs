@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     super::print(&text)?;
     if broken > 0 {
-        return Err(Failure::Refused(format!(
+        return Err(Failure::refused(format!(
             "{broken} proposals cannot be read; supervise withdraws them when it starts"
         )));
     }

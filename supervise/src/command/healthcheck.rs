@@ -24,11 +24,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = ask(&arguments.listen)
-        .map_err(|error| Failure::Refused(format!("no supervise answers there: {error}")))?;
+        .map_err(|error| Failure::refused(format!("no supervise answers there: {error}")))?;
     if answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"serving\n") {
         return super::print("serving\n");
     }
-    Err(Failure::Refused("what listens there is no supervise".to_owned()))
+    Err(Failure::refused("what listens there is no supervise".to_owned()))
 }
 
 fn ask(address: &ListenAddress) -> io::Result<Vec<u8>> {
