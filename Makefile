@@ -76,7 +76,7 @@ bench: build peers sshd ## side by side in one run (as root): proxies (ours, a b
 	$(BUILT)/fixtures/fixtures bench-seat
 	$(BUILT)/fixtures/fixtures bench-asking --results target/bench/asking.json
 	$(BUILT)/fixtures/fixtures bench-git --results target/bench/git.json
-	cargo run --release --locked -p secrets --example scan-tree -- $(dir $(wildcard */src/.))
+	cargo run --release --locked -p secrets --example scan-tree -- $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
 	cargo run --release --locked -p secrets --example hostile
 
 # What ours is compared with. A peer that cannot be installed here is left out of the table.
