@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::again::again_at_once;
 use crate::authority::{Authority, Host};
 use crate::dial::{DialError, dial};
 use crate::limits::Limits;
@@ -108,7 +109,7 @@ where
         .await
         .map_err(not_http)?;
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = again_at_once(connection).await {
             tracing::debug!(%error, "upstream HTTP/1 connection ended");
         }
     });

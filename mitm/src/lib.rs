@@ -75,6 +75,7 @@
 
 mod activity;
 pub mod address;
+mod again;
 mod agent;
 mod ahead;
 mod answer;

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::again::again_at_once;
 use crate::agent;
 use crate::ahead;
 use crate::answer;
@@ -115,7 +116,7 @@ impl<P: Policy> Proxy<P> {
                 let endings = Arc::clone(&endings);
                 let served = agent::serve(Arc::clone(&self.core), stream, connection, Arc::clone(&ending));
                 tracker.spawn(async move {
-                    ending.or_abort(served).await;
+                    again_at_once(ending.or_abort(served)).await;
                     endings.over(connection);
                     drop(slot);
                 });
