@@ -14,6 +14,8 @@ use std::sync::Arc;
 const REMEMBERED: usize = 256;
 /// Of a name so many bytes are looked at: its end says what it is.
 const NAME: usize = 64;
+/// Parts that are no longer, most header fields and JSON values, are asked first whether they can hold anything.
+const SHORT: usize = 256;
 
 /// The scan of one stream.
 pub struct Stream {
@@ -131,6 +133,10 @@ impl Parts {
     fn scan_led(&mut self, text: &[u8], lead: u64) -> Result<Vec<Finding>, BudgetExceeded> {
         // What is told twice is so within a part only.
         self.scan.told.clear();
+        if text.len() <= SHORT && !self.scan.is_worth_it(text) {
+            self.scan.budget.read(text.len());
+            return self.scan.within_budget().map(|()| Vec::new());
+        }
         let mut layer = Layer::new(DecodePath::default());
         let mut findings = Vec::new();
         self.scan.work(&mut layer, text, true, lead, &mut findings)?;
@@ -199,11 +205,23 @@ impl Scan {
             self.told.push_back(raw.clone());
             findings.extend(tell(&self.engine, raw, lead));
         }
+        self.within_budget()
+    }
+
+    fn within_budget(&self) -> Result<(), BudgetExceeded> {
         if self.budget.is_exceeded() {
             Err(BudgetExceeded)
         } else {
             Ok(())
         }
+    }
+
+    /// Whether `text`, all of a part, can hold anything.
+    fn is_worth_it(&mut self, text: &[u8]) -> bool {
+        let mut survey = self.surveys.pop().unwrap_or_default();
+        let worth_it = Layer::is_worth_it(&self.engine, &mut survey, text);
+        self.surveys.push(survey);
+        worth_it
     }
 }
 

@@ -60,7 +60,9 @@ impl Bare {
     }
 
     pub(crate) fn is_worth_it(text: Text<'_>) -> bool {
-        Kind::Token.find(text, 0).is_ok()
+        [Kind::Token, Kind::Hidden]
+            .iter()
+            .any(|kind| kind.find(text, 0).is_ok())
     }
 
     pub(crate) fn scan(
