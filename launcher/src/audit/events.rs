@@ -5,20 +5,32 @@ use crate::engine::Engine;
 use crate::engine::logs::Part;
 use crate::error::Result;
 use crate::home::Home;
-use crate::lifecycle::observe;
+use crate::lifecycle::{events, observe};
 use crate::naming;
 use contract::{AccessEvent, Slug};
 use futures_util::TryStreamExt as _;
-use std::io::{BufRead as _, BufReader};
 
-/// Hands on every event that there is, in no certain order.
+/// Hands on every event that there is, in no certain order. What cannot be read in one place hides nothing of the other.
 pub async fn each(
     context: &Context,
     home: &Home,
     slug: &Slug,
     mut found: impl FnMut(AccessEvent),
 ) -> Result<()> {
-    kept(home, slug, &mut found)?;
+    let kept = events::each(&home.events(slug), |_, event| {
+        found(event);
+        Ok(())
+    });
+    let live = live(context, home, slug, &mut found).await;
+    kept.and(live)
+}
+
+async fn live(
+    context: &Context,
+    home: &Home,
+    slug: &Slug,
+    found: &mut impl FnMut(AccessEvent),
+) -> Result<()> {
     if !home.state(slug).root().is_dir() {
         return Ok(());
     }
@@ -37,20 +49,6 @@ pub async fn each(
             {
                 found(event);
             }
-        }
-    }
-    Ok(())
-}
-
-fn kept(home: &Home, slug: &Slug, found: &mut impl FnMut(AccessEvent)) -> Result<()> {
-    let file = match fs_err::File::open(home.events(slug)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    for line in BufReader::new(zstd::Decoder::new(file)?).lines() {
-        if let Ok(event) = serde_json::from_str(&line?) {
-            found(event);
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! One story out of two books: what the audit says of a proposal, and the access events of the requests before and after it.
 //!
 //! A request that was let in by a proposal carries it. A request that was refused before is joined by the proposal, which names the
-//! refusal; that is the agent's word, so it counts for a refusal of the same host alone. An agent tries several times before it asks,
-//! or forgets to say after which refusal: refusals of just what was asked for belong to the story, too.
+//! refusal; that is the agent's word, so it counts for a refusal of the same host alone, and never for what a guard says itself. An
+//! agent tries several times before it asks, or forgets to say after which refusal: refusals of just what was asked for belong to the
+//! story, too.
 
 use contract::audit::{Asked, AuditEntry, AuditEvent};
 use contract::{
@@ -23,6 +24,8 @@ pub enum Thread {
 pub struct Story {
     proposal: Option<ProposalId>,
     event: Option<EventId>,
+    /// The event was there to be looked at.
+    event_seen: bool,
     asked: Vec<(Asked, Option<EventId>)>,
 }
 
@@ -44,11 +47,12 @@ impl Story {
     pub fn of(thread: &Thread, entries: &[AuditEntry]) -> Self {
         let (proposal, event) = match thread {
             Thread::Proposal(proposal) => (Some(proposal.clone()), None),
-            Thread::Event(event) => (asked_after(entries, event), Some(event.clone())),
+            Thread::Event(event) => (None, Some(event.clone())),
         };
         let mut story = Self {
             proposal: None,
             event,
+            event_seen: false,
             asked: Vec::new(),
         };
         if let Some(proposal) = proposal {
@@ -57,7 +61,7 @@ impl Story {
         story
     }
 
-    /// Whether the audit alone cannot tell which proposal it is about: an event of the bottle's may.
+    /// Whether it is not known yet which proposal it is about: an event of the bottle's tells.
     pub fn is_open(&self) -> bool {
         self.proposal.is_none()
     }
@@ -67,13 +71,26 @@ impl Story {
         if self.event.as_ref() != Some(&event.event_id) || !self.is_open() {
             return;
         }
+        self.event_seen = true;
         let grant = event.grant_id.as_ref().map(GrantId::proposal);
-        let asked_for_it = || {
+        let first = |is_it: &dyn Fn(&Asked, Option<&EventId>) -> bool| {
             let mut proposed = entries.iter().filter_map(proposed);
-            let after = proposed.find(|(_, asked, _)| is_refusal_of(event, asked));
-            after.map(|(proposal, ..)| proposal.clone())
+            let found = proposed.find(|(_, asked, denial)| is_it(asked, *denial));
+            found.map(|(proposal, ..)| proposal.clone())
         };
-        if let Some(proposal) = event.proposal_id.clone().or(grant).or_else(asked_for_it) {
+        let names_it = || first(&|asked, denial| is_named_by(event, asked, denial));
+        let asked_for_it = || first(&|asked, _| is_refusal_of(event, asked));
+        let by_the_guard = event.proposal_id.clone().or(grant);
+        if let Some(proposal) = by_the_guard.or_else(names_it).or_else(asked_for_it) {
+            self.goes_back_to(proposal, entries);
+        }
+    }
+
+    /// Of an event that is not there any more, an agent's word is all there is.
+    pub fn take_the_word(&mut self, entries: &[AuditEntry]) {
+        if let (None, false, Some(event)) = (&self.proposal, self.event_seen, &self.event)
+            && let Some(proposal) = asked_after(entries, event)
+        {
             self.goes_back_to(proposal, entries);
         }
     }
@@ -107,8 +124,7 @@ impl Story {
         event.proposal_id.as_ref() == Some(proposal)
             || event.grant_id.as_ref().map(GrantId::proposal).as_ref() == Some(proposal)
             || self.asked.iter().any(|(asked, denial)| {
-                let named = denial.as_ref() == Some(&event.event_id) && is_of_host(event, asked);
-                (named && event.decision != Decision::Allowed) || is_refusal_of(event, asked)
+                is_named_by(event, asked, denial.as_ref()) || is_refusal_of(event, asked)
             })
     }
 }
@@ -131,6 +147,11 @@ fn host_of(asked: &Asked) -> Option<&HostName> {
         Asked::Route { host, .. } | Asked::Pipelock { host, .. } => Some(host),
         Asked::Capability { .. } => None,
     }
+}
+
+/// Whether an ask names this event as the refusal that it follows, and it may be that.
+fn is_named_by(event: &AccessEvent, asked: &Asked, denial: Option<&EventId>) -> bool {
+    denial == Some(&event.event_id) && event.decision != Decision::Allowed && is_of_host(event, asked)
 }
 
 fn is_of_host(event: &AccessEvent, asked: &Asked) -> bool {
@@ -284,7 +305,7 @@ mod tests {
         ] {
             let thread = Thread::parse(by).unwrap();
             let mut story = Story::of(&thread, &entries);
-            for event in [&allowed, &granted] {
+            for event in [&refused, &allowed, &granted] {
                 story.learn(event, &entries);
             }
             assert!(!story.is_open(), "{by}");
@@ -314,6 +335,36 @@ mod tests {
             "denied",
             &json!({"reason": "secret_found"})
         )));
+    }
+
+    #[test]
+    fn an_agent_that_names_another_event_changes_the_story_of_neither() {
+        let entries = [
+            proposed("p-00000001", Some("e-00000001")),
+            proposed("p-00000002", None),
+        ];
+        let of = |event: &AccessEvent| {
+            let mut story = Story::of(&Thread::Event(event.event_id.clone()), &entries);
+            story.learn(event, &entries);
+            story.take_the_word(&entries);
+            story
+        };
+        let of_another_host = event("e-00000001", "other.example", "denied", &json!({}));
+        let story = of(&of_another_host);
+        assert!(story.is_open() && story.has_event(&of_another_host));
+        assert!(!story.has_entry(&entries[0]));
+        let allowed = event(
+            "e-00000001",
+            "api.example",
+            "allowed",
+            &json!({"proposal_id": "p-00000002"}),
+        );
+        let story = of(&allowed);
+        assert!(story.has_entry(&entries[1]) && !story.has_entry(&entries[0]));
+        // Of one that is gone nothing else is known.
+        let mut gone = Story::of(&Thread::parse("e-00000001").unwrap(), &entries);
+        gone.take_the_word(&entries);
+        assert!(gone.has_entry(&entries[0]));
     }
 
     #[test]

@@ -156,9 +156,11 @@ fn edited(context: &Context, item: &Item) -> Result<Option<Ask>> {
     let value = serde_json::to_value(&item.proposal.ask)
         .map_err(|error| Error::failed("it cannot be shown").because(error))?;
     let mut arguments = value.get("arguments").cloned().unwrap_or_default();
-    let justification = arguments
-        .as_object_mut()
-        .and_then(|arguments| arguments.remove("justification"));
+    // The agent's own, and not for the operator to rewrite.
+    let of_the_agent: Vec<(&str, serde_json::Value)> = ["justification", "denial_id"]
+        .into_iter()
+        .filter_map(|key| Some((key, arguments.as_object_mut()?.remove(key)?)))
+        .collect();
     let text = serde_yaml::to_string(&arguments)
         .map_err(|error| Error::failed("it cannot be shown").because(error))?;
     let text = format!(
@@ -174,8 +176,12 @@ fn edited(context: &Context, item: &Item) -> Result<Option<Ask>> {
     };
     let mut arguments: serde_json::Value =
         serde_yaml::from_str(&text).map_err(|error| wrong(error.into()))?;
-    if let (Some(arguments), Some(justification)) = (arguments.as_object_mut(), justification) {
-        arguments.insert("justification".to_owned(), justification);
+    if let Some(arguments) = arguments.as_object_mut() {
+        arguments.extend(
+            of_the_agent
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value)),
+        );
     }
     let ask = serde_json::json!({ "tool": item.proposal.ask.tool(), "arguments": arguments });
     Ok(Some(

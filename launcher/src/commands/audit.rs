@@ -8,6 +8,7 @@ use crate::home::Home;
 use clap::Args;
 use contract::{AccessEvent, AuditEntry, Slug, Timestamp};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Show what was asked, decided, applied and ended in a bottle. The log outlives the bottle.
 #[derive(Debug, Args)]
@@ -145,19 +146,20 @@ async fn story(context: &Context, home: &Home, slug: &Slug, thread: &Thread) -> 
     if story.is_open() {
         told = audit::events::each(context, home, slug, |event| story.learn(&event, &entries)).await;
     }
+    story.take_the_word(&entries);
     let mut parts = Vec::new();
-    if told.is_ok() {
-        let event_of_it = |event: AccessEvent| {
-            if story.has_event(&event) {
-                let (slug, event) = (slug.clone(), Box::new(event));
-                parts.push(Part::Event { slug, event });
-            }
-        };
-        told = audit::events::each(context, home, slug, event_of_it).await;
-    }
+    // A bottle whose teardown was broken off has events in both places.
+    let mut seen = BTreeSet::new();
+    let event_of_it = |event: AccessEvent| {
+        if story.has_event(&event) && seen.insert((event.guard, event.event_id.clone())) {
+            let (slug, event) = (slug.clone(), Box::new(event));
+            parts.push(Part::Event { slug, event });
+        }
+    };
+    told = told.and(audit::events::each(context, home, slug, event_of_it).await);
     if let Err(error) = told {
         context.printer.warning(&format!(
-            "{slug}: its access events cannot be read, so only the audit is told: {error}"
+            "{slug}: some of its access events cannot be read, so they may be missing here: {error}"
         ));
     }
     let of_it = entries.into_iter().filter(|entry| story.has_entry(entry));

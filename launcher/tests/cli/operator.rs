@@ -232,14 +232,19 @@ fn a_rejected_proposal_is_told_by_its_exit_code() {
 
 #[test]
 fn an_edit_is_what_is_approved() {
-    let bottle = bottle().write("edit", "#!/bin/sh\nexec sed -i s/pypi.org/docs.example/ \"$1\"\n");
+    // Which refusal it follows is the agent's to say, and not for the operator to rewrite.
+    let script =
+        "#!/bin/sh\ngrep -q denial_id \"$1\" && exit 1\nexec sed -i s/pypi.org/docs.example/ \"$1\"\n";
+    let bottle = bottle().write("edit", script);
     let editor = bottle.home().join("edit");
     std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let bottle = bottle
         .set("PATH", "/usr/bin:/bin")
         .set("EDITOR", editor.to_str().unwrap());
     let _egress = egress(&bottle);
-    propose(&bottle, "p-00000001", "pypi.org");
+    let arguments = serde_json::json!({"host": "pypi.org", "justification": "x", "denial_id": "e-00000001"});
+    let ask = serde_json::json!({"tool": "egress-block", "arguments": arguments});
+    propose_ask(&bottle, "p-00000001", ask);
     let told = bottle.run(&["approve", "--edit", "--yes", "--json"]);
     assert!(
         told.contains("\"state\": \"modified\"") && told.contains("edited to docs.example"),
