@@ -5,6 +5,7 @@
 //! removes.
 
 use super::lock::Locked;
+use super::observe::is_there;
 use super::tree;
 use crate::error::{Error, Result};
 use crate::home::{Home, State};
@@ -45,15 +46,18 @@ fn fill(home: &Home, slug: &Slug, fresh: &Path) -> Result<(Held, Locked)> {
     };
     let mut lock = Locked::create(under(state.lock()))?;
     let mut launcher = Locked::create(under(state.launcher()))?;
-    // An empty folder would be replaced, and a bottle's never is.
-    fs_err::rename(fresh, state.root()).map_err(|error| {
+    let taken = || {
         Error::failed(format!(
             "the state directory {} is there already",
             state.root().display()
         ))
-        .because(error)
         .hinted("`bottle cleanup` removes what dead bottles have left")
-    })?;
+    };
+    // The rename would replace an empty one, and that is what may be left of one that was damaged.
+    if is_there(state.root())? {
+        return Err(taken());
+    }
+    fs_err::rename(fresh, state.root()).map_err(|error| taken().because(error))?;
     lock.moved(state.lock());
     launcher.moved(state.launcher());
     Ok((Held { state, lock }, launcher))
@@ -182,6 +186,13 @@ mod tests {
         assert_eq!(names(home.root()).unwrap(), ["state"]);
         drop(first);
         assert!(create(&home, &slug).is_err());
+        let emptied: Slug = "dev-00000".parse().unwrap();
+        fs_err::create_dir(home.state(&emptied).root()).unwrap();
+        assert!(
+            create(&home, &emptied).is_err(),
+            "not even one that has nothing left in it"
+        );
+        fs_err::remove_dir(home.state(&emptied).root()).unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::naming;
 use crate::printer::Printer;
 use contract::{Metadata, SCHEMA_VERSION, Slug};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// One bottle, as it was a moment ago.
 #[derive(Debug, Clone)]
@@ -94,18 +95,25 @@ pub fn tell_damaged(printer: &Printer, home: &Home, bottles: &[Bottle]) {
 /// One bottle, looked at again.
 pub async fn one(engine: &Engine, home: &Home, slug: &Slug) -> Result<Bottle> {
     let owned = engine.owned_by(&home.hash(), slug).await?;
-    let has_folder = home.state(slug).root().is_dir();
+    let has_folder = is_there(home.state(slug).root())?;
     seen(home, slug.clone(), owned, has_folder)
 }
 
 fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottle> {
     let state = home.state(&slug);
+    // What leads nowhere (to a disk that is not mounted, say) tells nothing of its bottle, and is no sign that it is gone.
+    if has_folder
+        && let Err(error) = fs_err::read_dir(state.root())
+        && is_there(state.root())?
+    {
+        return Err(error.into());
+    }
     let evidence = Evidence {
         has_folder,
         being_changed: is_being_changed(&state)?,
         launcher: launcher(&state)?,
-        was_ready: state.ready().is_file(),
-        preserve: state.preserve().is_file(),
+        was_ready: is_there(&state.ready())?,
+        preserve: is_there(&state.preserve())?,
         agent_runs: owned.runs(naming::AGENT),
         has_resources: !owned.is_empty(),
     };
@@ -117,6 +125,15 @@ fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottl
         owned,
         damage: None,
     })
+}
+
+/// Whether there is anything at a path. One that cannot be looked at is an error: to take it for nothing could remove what is kept.
+pub(super) fn is_there(path: &Path) -> Result<bool> {
+    match fs_err::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `metadata.json`
@@ -184,6 +201,26 @@ mod tests {
             owned: Owned::default(),
             damage: None,
         }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_damaged_and_never_taken_for_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_owned());
+        let slug: Slug = "away-00000".parse().unwrap();
+        let state = home.state(&slug);
+        fs_err::create_dir_all(home.states()).unwrap();
+        std::os::unix::fs::symlink("/not/mounted", state.root()).unwrap();
+        assert!(is_there(state.root()).unwrap());
+        assert!(seen(&home, slug.clone(), Owned::default(), true).is_err());
+        fs_err::remove_file(state.root()).unwrap();
+        fs_err::create_dir_all(state.preserve()).unwrap();
+        let kept = seen(&home, slug, Owned::default(), true).unwrap();
+        assert_eq!(
+            kept.state,
+            BottleState::Preserved,
+            "whatever it is that lies there"
+        );
     }
 
     #[test]

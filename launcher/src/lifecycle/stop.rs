@@ -3,7 +3,7 @@
 use super::folder::{self, Held};
 use super::lock::{How, Locked};
 use super::machine::Machine;
-use super::observe::{self, Bottle};
+use super::observe::{self, Bottle, is_there};
 use super::settle::{BottleState, Cause};
 use super::teardown::Settled;
 use super::tree;
@@ -93,11 +93,11 @@ impl Machine {
 
     async fn hold(&self, slug: &Slug) -> Result<Option<Held>> {
         let state = self.home.state(slug);
-        if !state.root().is_dir() {
+        if !is_there(state.root())? {
             return Ok(None);
         }
         // A state directory that lost its lock file (it is removed first to last) is held all the same.
-        if !state.lock().exists() {
+        if !is_there(&state.lock())? {
             return Ok(Some(Held {
                 lock: Locked::create(state.lock())?,
                 state,

@@ -4,6 +4,7 @@
 //! directory removed, so that a later try finds everything again.
 
 use super::folder::Held;
+use super::observe::is_there;
 use super::settle::{Cause, keeps_state};
 use crate::compose::{Compose, Project};
 use crate::engine::Engine;
@@ -38,7 +39,7 @@ pub enum Settled {
 impl Tools<'_> {
     /// Takes down the bottle whose state directory is held.
     pub async fn take_down(&self, slug: &Slug, held: Held, cause: Cause) -> Result<Settled> {
-        let keep = keeps_state(cause, held.state.preserve().is_file());
+        let keep = keeps_state(cause, is_there(&held.state.preserve())?);
         if keep {
             // First of all: a launcher that is killed in here must not lose what shall be kept.
             fs_err::write(held.state.preserve(), "")?;

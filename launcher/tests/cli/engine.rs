@@ -166,6 +166,9 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
         .write("state/dead-00000/.lock", "")
         .write("state/torn-00000/.lock", "")
         .write("state/torn-00000/metadata.json", "{\"schema_version\":");
+    // On a disk that is not mounted.
+    let away = bottle.home().join("state/away-00000");
+    std::os::unix::fs::symlink(bottle.home().join("not-mounted"), away).unwrap();
     let listed = bottle.run(&["list"]);
     assert!(listed.starts_with("exit 0\n"), "{listed}");
     let row = |slug: &str, state: &str| {
@@ -176,6 +179,7 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
         );
     };
     row("bad-00000", "damaged");
+    row("away-00000", "damaged");
     row("dead-00000", "stopped");
     row("torn-00000", "stopped");
     assert!(
@@ -184,7 +188,7 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
     );
     let doctor = bottle.run(&["doctor"]);
     assert!(
-        doctor.contains("state directories that cannot be read: bad-00000"),
+        doctor.contains("state directories that cannot be read: away-00000, bad-00000"),
         "{doctor}"
     );
     let proposals = bottle.run(&["proposals"]);
@@ -194,6 +198,7 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
         cleaned.contains("removed bottle dead-00000") && cleaned.contains("removed bottle torn-00000"),
         "{cleaned}"
     );
+    assert!(!cleaned.contains("removed bottle away-00000"), "{cleaned}");
     assert!(
         cleaned.contains("bad-00000: its state directory cannot be read"),
         "{cleaned}"
