@@ -95,30 +95,30 @@ fn table(before: &RouteTable, routes: Vec<Route>) -> Result<RouteTable> {
 fn reverted(present: &Route, proposal: &ProposalId, was: &LastingChange) -> Option<Route> {
     let before = was.before.as_ref()?;
     let mut route = present.clone();
-    take_out(
-        &mut route.path_allowlist,
-        &before.path_allowlist,
-        &was.after.path_allowlist,
-    );
-    take_out(&mut route.methods, &before.methods, &was.after.methods);
+    let paths = (&before.path_allowlist, &was.after.path_allowlist);
+    let stays = take_out(&mut route.path_allowlist, paths.0, paths.1)
+        && take_out(&mut route.methods, &before.methods, &was.after.methods);
+    if !stays {
+        return None;
+    }
     route
         .added_by
         .retain(|addition| addition.proposal_id != *proposal);
     Some(route)
 }
 
-/// Takes out of a filter what `after` has and `before` had not; a filter is never emptied, for that would admit nothing.
+/// Takes out of a filter what `after` has and `before` had not. `false`: nothing of it stays, so the route admits nothing. What was there
+/// before does not come back: the operator may have taken it out since.
 fn take_out<T: Clone + PartialEq>(
     filter: &mut Option<Vec<T>>,
     before: &Option<Vec<T>>,
     after: &Option<Vec<T>>,
-) {
+) -> bool {
     let (Some(present), Some(before), Some(after)) = (filter.as_mut(), before, after) else {
-        return;
+        return true;
     };
-    let added = |item: &T| after.contains(item) && !before.contains(item);
-    let kept: Vec<T> = present.iter().filter(|item| !added(item)).cloned().collect();
-    *present = if kept.is_empty() { before.clone() } else { kept };
+    present.retain(|item| before.contains(item) || !after.contains(item));
+    !present.is_empty()
 }
 
 /// Does a change of the operator's own, audited by what it is. What is true then; an error when it is not in force.

@@ -289,6 +289,55 @@ fn revoking_what_was_approved_for_good_takes_away_what_it_added_and_no_more() {
 }
 
 #[test]
+fn a_permission_that_was_written_and_ended_before_it_was_told_is_not_said_to_have_changed_nothing() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let id = fixture.propose_host("new.example");
+    let lasts = Lasts {
+        for_: Some(Duration::from_secs(3600)),
+        once: false,
+    };
+    approve_for(&fixture, &id, lasts).unwrap();
+    let mut item = fixture.item(&id);
+    let decision = contract::OperatorDecision::Approved {
+        modified: None,
+        expires_at: Some("2026-01-01T00:00:00.000Z".parse().unwrap()),
+        once: false,
+    };
+    let (context, target) = (&fixture.context, &fixture.target);
+    let change = decide::change_of(context, target, &item, &decision).unwrap();
+    item.response.as_mut().unwrap().decision = decision;
+    let lock = wait(target.lock()).unwrap();
+    let carried = wait(settle::carry_out(context, target, &lock, &item, change, true)).unwrap();
+    assert!(
+        carried.told.ends_with("it may have been in force until then"),
+        "{}",
+        carried.told
+    );
+}
+
+#[test]
+fn revoking_brings_back_nothing_that_the_operator_took_out_meanwhile() {
+    let fixture = Fixture::new();
+    let _guard = fixture.guard(Guard::Egress, None);
+    let arguments = json!({"host": "api.example", "path_allowlist": ["/y/"], "justification": "x"});
+    let id = fixture.propose(
+        "p-00000002",
+        json!({"tool": "egress-block", "arguments": arguments}),
+    );
+    approve(&fixture, &id).unwrap();
+    let before = super::egress::table(&fixture.target).unwrap();
+    let text = before.render().unwrap().replace("  - /x/\n", "");
+    let after = contract::RouteTable::parse(text.as_bytes()).unwrap();
+    let environment = &fixture.context.environment;
+    let change = super::egress::to(&fixture.target, environment, &before, after).unwrap();
+    edit(&fixture.context, &fixture.target, &change);
+    assert!(!fixture.routes().contains("/x/") && fixture.routes().contains("/y/"));
+    revoke(&fixture, id.as_str());
+    assert!(!fixture.routes().contains("api.example"), "{}", fixture.routes());
+}
+
+#[test]
 fn a_grant_that_the_guard_ended_is_audited_once_and_leaves_the_table_with_the_next_change() {
     let fixture = Fixture::new();
     let _guard = fixture.guard(Guard::Egress, None);

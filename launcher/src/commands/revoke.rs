@@ -62,8 +62,12 @@ impl Revoke {
         };
         let mut found = Vec::new();
         for target in targets {
-            if let Some(revocation) = revoke::meant(&target, &context.environment, id)? {
-                found.push((target, revocation));
+            match revoke::meant(&target, &context.environment, id) {
+                Ok(Some(revocation)) => found.push((target, revocation)),
+                Ok(None) => {}
+                // One bottle's damage keeps no other's permissions alive.
+                Err(error) if slug.is_none() => context.printer.warning(&format!("{}: {error}", target.slug)),
+                Err(error) => return Err(error),
             }
         }
         // Each bottle's supervise names its own proposals, and one may use the name of another's.

@@ -162,8 +162,16 @@ pub async fn carry_out(
     }
     if change.stored.is_none() && is_over(item) {
         note_decision(target, &index, item)?;
-        let why = "its time was over before it could be applied".to_owned();
-        return fail(target, item, why, "nothing changed".to_owned());
+        // Written before the command was killed, its guards may have let requests in by it.
+        let (why, now) = if resumed && change.is_nothing() {
+            (
+                "its time was over before anybody looked again",
+                "it may have been in force until then",
+            )
+        } else {
+            ("its time was over before it could be applied", "nothing changed")
+        };
+        return fail(target, item, why.to_owned(), now.to_owned());
     }
     let applying = AuditEvent::Applying {
         changes: change.changes(),

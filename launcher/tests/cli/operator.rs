@@ -213,6 +213,26 @@ fn the_only_pending_one_is_approved_enforced_listed_audited_and_revoked() {
 }
 
 #[test]
+fn a_damaged_bottle_keeps_no_permission_of_another_from_being_revoked() {
+    let bottle = bottle()
+        .write(
+            "state/bad-00000/metadata.json",
+            &METADATA.replace("dev-ab1cd", "bad-00000"),
+        )
+        .write("state/bad-00000/egress/config/routes.yaml", "routes: [");
+    let _egress = egress(&bottle);
+    propose(&bottle, "p-00000001", "pypi.org");
+    let approved = bottle.run(&["approve", "--yes"]);
+    assert!(approved.starts_with("exit 0\n"), "{approved}");
+    let revoked = bottle.run(&["revoke", "p-00000001", "--yes"]);
+    assert!(
+        revoked.starts_with("exit 0\n") && revoked.contains("bad-00000: "),
+        "{revoked}"
+    );
+    assert!(!bottle.run(&["routes", "show", "dev-ab1cd"]).contains("pypi.org"));
+}
+
+#[test]
 fn a_rejected_proposal_is_told_by_its_exit_code() {
     let bottle = bottle();
     propose(&bottle, "p-00000001", "pypi.org");
