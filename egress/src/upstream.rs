@@ -101,7 +101,8 @@ impl Upstreams {
     fn make(&self, inspect: bool, private: Option<IpNet>) -> Arc<Upstream> {
         let tls = if inspect { &self.inspected } else { &self.public };
         match &self.way_out {
-            WayOut::Seat { address, .. } => Upstream::through_proxy(address.clone(), tls.clone()),
+            WayOut::Seat { address, .. } if inspect => Upstream::through_proxy(address.clone(), tls.clone()),
+            WayOut::Seat { address, .. } => Upstream::past_proxy(address.clone(), tls.clone()),
             WayOut::Direct { own_networks } => {
                 let rules = AddressRules {
                     permitted: private.into_iter().collect(),

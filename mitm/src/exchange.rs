@@ -89,13 +89,18 @@ impl Exchange {
             answered.take()
         };
         if let Some(mut answered) = answered {
-            answered.end(match self.take_failure() {
-                Some(RequestFailure::Cut(denial)) => Ended::RequestCut {
-                    logged: denial.logged,
-                },
-                Some(RequestFailure::Broke(_)) => Ended::AgentGone,
-                None => Ended::Complete,
-            });
+            answered.end(self.ended());
+        }
+    }
+
+    /// How a request ended that is over and whose answer is complete.
+    fn ended(&self) -> Ended {
+        match self.take_failure() {
+            Some(RequestFailure::Cut(denial)) => Ended::RequestCut {
+                logged: denial.logged,
+            },
+            Some(RequestFailure::Broke(_)) => Ended::AgentGone,
+            None => Ended::Complete,
         }
     }
 
@@ -104,7 +109,7 @@ impl Exchange {
         let mut answered = self.answered.lock();
         if self.is_request_over() {
             drop(answered);
-            return ticket.end(Ended::Complete);
+            return ticket.end(self.ended());
         }
         *answered = Some(Box::new(ticket));
         self.is_answered.store(true, Ordering::Release);
@@ -220,7 +225,9 @@ impl<P: Permit> Ticket<P> {
     /// The answer is complete.
     pub(crate) fn complete(&mut self) {
         if self.exchange.is_request_over() {
-            self.end(Ended::Complete);
+            // An upstream may have answered in full what was cut.
+            let ended = self.exchange.ended();
+            self.end(ended);
         } else if self.permit.is_some() {
             let exchange = Arc::clone(&self.exchange);
             exchange.answered(self.hand_over());
@@ -266,5 +273,54 @@ impl<P: Permit> Answered for Ticket<P> {
 impl<P: Permit> Drop for Ticket<P> {
     fn drop(&mut self) {
         self.end(Ended::AgentGone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says how it ended.
+    struct Told(Arc<Mutex<Vec<Ended>>>);
+
+    impl Permit for Told {
+        fn finished(self, outcome: Outcome) {
+            self.0.lock().push(outcome.ended);
+        }
+    }
+
+    fn denial() -> Denial {
+        Denial {
+            told_agent: http::Response::new(bytes::Bytes::new()),
+            logged: "found it".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_cut_is_told_once_whether_the_answer_or_the_request_is_over_first_and_nothing_is_left() {
+        let cut = Ended::RequestCut {
+            logged: "found it".to_owned(),
+        };
+        for answered_first in [true, false] {
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let exchange = Exchange::new(Instant::now());
+            let mut ticket = Ticket::new(
+                Told(Arc::clone(&told)),
+                Arc::clone(&exchange),
+                &Changes::default(),
+            );
+            if answered_first {
+                ticket.complete();
+                assert!(told.lock().is_empty(), "the request is not over");
+            }
+            exchange.fail(RequestFailure::Cut(denial()));
+            exchange.request_over();
+            if !answered_first {
+                ticket.complete();
+            }
+            drop(ticket);
+            assert_eq!(*told.lock(), std::slice::from_ref(&cut));
+            assert_eq!(Arc::strong_count(&exchange), 1);
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct Upstream {
     tls: Arc<ClientConfig>,
     /// The same, offering HTTP/1.1 alone.
     http1: Arc<ClientConfig>,
+    /// Whoever TLS is spoken with is the proxy itself, which looks into what passes.
+    neighbour: bool,
 }
 
 /// The way to an upstream.
@@ -72,6 +74,11 @@ impl Resolve for SystemResolver {
 
 impl Upstream {
     pub fn new(dialer: Dialer, tls: Arc<ClientConfig>) -> Arc<Self> {
+        let neighbour = matches!(dialer, Dialer::ThroughProxy(_));
+        Self::make(dialer, tls, neighbour)
+    }
+
+    fn make(dialer: Dialer, tls: Arc<ClientConfig>, neighbour: bool) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut http1 = ClientConfig::clone(&tls);
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -80,16 +87,18 @@ impl Upstream {
             dialer,
             tls,
             http1: Arc::new(http1),
+            neighbour,
         })
     }
 
     /// Whether HTTP/2 is offered for a request, by whether the agent speaks it.
     ///
-    /// Straight to a host it always is: one connection then does for all. An upstream proxy that looks into what passes
+    /// To the host itself it always is, straight or through a proxy's tunnel: one connection then does for all, and some
+    /// hosts speak nothing else. An upstream proxy that looks into what passes
     /// is a neighbour, to which a connection costs next to nothing and HTTP/2's frames cost more CPU than the whole rest
     /// of a small request; it is spoken there for what came by it, which may need it (gRPC).
     pub(crate) fn offers_http2(&self, agent_speaks_it: bool) -> bool {
-        agent_speaks_it || matches!(self.dialer, Dialer::Direct { .. })
+        agent_speaks_it || !self.neighbour
     }
 
     /// What to offer and whom to trust.
@@ -108,7 +117,12 @@ impl Upstream {
         )
     }
 
-    /// Through another proxy.
+    /// Through another proxy, which lets through what passes between us and the host itself.
+    pub fn past_proxy(proxy: ProxyAddress, tls: Arc<ClientConfig>) -> Arc<Self> {
+        Self::make(Dialer::ThroughProxy(proxy), tls, false)
+    }
+
+    /// Through another proxy, which looks into what passes.
     pub fn through_proxy(proxy: ProxyAddress, tls: Arc<ClientConfig>) -> Arc<Self> {
         Self::new(Dialer::ThroughProxy(proxy), tls)
     }

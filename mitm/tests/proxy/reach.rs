@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use mitm::{
-    AddressRules, Dialer, DnsName, ListenAddress, Listener, ProxyAddress, Resolve, Resolving, Upstream, WayIn,
+    AddressRules, ConnectPlan, Dialer, DnsName, ListenAddress, Listener, ProxyAddress, Resolve, Resolving,
+    Upstream, WayIn,
 };
 use tokio::net::UnixListener;
 
@@ -248,6 +249,19 @@ async fn a_proxy_is_spoken_to_as_the_agent_speaks_and_a_host_in_http2_whenever_i
         assert_eq!(body, "HTTP/2.0");
         assert_eq!(way_in().await, WayIn::TunnelHttp2);
     }
+}
+
+#[tokio::test]
+async fn a_host_that_speaks_http2_alone_is_reached_past_a_proxy_that_does_not_look_inside() {
+    let origin = Origin::http2(|request: Seen| async move { text(format!("{:?}", request.version())) }).await;
+    let mut through = Script::direct(origin.trust());
+    through.connect = Box::new(|_| Ok(ConnectPlan::Passthrough));
+    let (_seat, address, _directory) = chained(through).await;
+    let front = Bench::start(Script::via(Upstream::past_proxy(address, origin.trust()))).await;
+    let name = origin.name();
+    let agent = front.agent().await;
+    let mut agent = agent.tunnel(&name, &front.authority, &[b"http/1.1"]).await;
+    assert_eq!(agent.request(get(&name, "/")).await.text(), "HTTP/2.0");
 }
 
 #[tokio::test]
