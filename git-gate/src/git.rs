@@ -31,7 +31,7 @@ const ALLOC_LIMIT: &str = "256m";
 /// Each with its reason: nothing is kept that the upstream does not have, so nothing needs to survive a power cut (fsync);
 /// large files are hashed as a stream (bigFileThreshold). A client may send a signed push although none is offered, and git
 /// would run a program on it (gpg). What an upstream sends is checked like a push, less what old tools wrote into many an honest
-/// history; it is kept as one pack, which is what its size is counted by (unpackLimit).
+/// history: who made a commit, and when, is text to whoever reads it, and nobody can mend it; it is kept as one pack, which is what its size is counted by (unpackLimit).
 const CONFIGURATION: &str = "\
 [core]
 \tfsync = none
@@ -77,6 +77,14 @@ const CONFIGURATION: &str = "\
 \tzeroPaddedFilemode = ignore
 \tbadTimezone = ignore
 \tmissingSpaceBeforeDate = ignore
+\tmissingNameBeforeEmail = ignore
+\tmissingSpaceBeforeEmail = ignore
+\tmissingEmail = ignore
+\tbadName = ignore
+\tbadEmail = ignore
+\tbadDate = ignore
+\tbadDateOverflow = ignore
+\tzeroPaddedDate = ignore
 [pack]
 \tthreads = 2
 \twindowMemory = 64m

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use contract::gate::GateRemote;
 use contract::text::is_deceptive;
 use git2::Oid;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::Repository;
 use crate::git::{Git, Group};
@@ -19,6 +20,9 @@ const HEAD_FRESH: Duration = Duration::from_secs(60);
 
 /// How many bytes of what git said are kept.
 const SAID: usize = 8 * 1024;
+
+/// How many bytes of what git lists are kept: two lines are asked for.
+const LISTED: usize = 64 * 1024;
 
 /// The mirror could not be brought up to date: what git or ssh said.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -176,19 +180,33 @@ impl Repository {
             .stderr(Stdio::piped())
             // A reader who goes away may end this at any point. git killed leaves locks behind; asked to end it does not.
             .kill_on_drop(false);
-        let child = command.spawn().map_err(|error| failed(&error))?;
+        let mut child = command.spawn().map_err(|error| failed(&error))?;
         let mut group = Group::of(&child);
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let ending = async { tokio::join!(beginning(out, LISTED), beginning(err, SAID), child.wait()) };
+        let (listed, said, status) = tokio::time::timeout(PATIENCE, ending)
             .await
-            .map_err(|_| NotMirrored("it took longer than 30 minutes".into()))?
-            .map_err(|error| failed(&error))?;
+            .map_err(|_| NotMirrored("it took longer than 30 minutes".into()))?;
+        let status = status.map_err(|error| failed(&error))?;
         group.over();
-        if output.status.success() {
-            Ok(output.stdout)
+        if status.success() {
+            Ok(listed)
         } else {
-            Err(NotMirrored(reason_in(&output.stderr).into()))
+            Err(NotMirrored(reason_in(&said).into()))
         }
     }
+}
+
+/// The first bytes of what is read there, to its end: how much there is, the upstream decides.
+async fn beginning(from: Option<impl AsyncRead + Unpin>, most: usize) -> Vec<u8> {
+    let mut kept = Vec::new();
+    if let Some(mut from) = from {
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        // What cannot be read was not said.
+        let _ = (&mut from).take(most).read_to_end(&mut kept).await;
+        let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+    }
+    kept
 }
 
 /// The lines of what git and ssh said that a reader can use, on one line, harmless to a terminal.
@@ -225,6 +243,21 @@ pub fn reason_in(said: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn of_what_an_upstream_says_a_little_is_kept_and_all_is_read() {
+        let (mut from, mut to) = tokio::io::duplex(1000);
+        let saying = tokio::spawn(async move {
+            for _ in 0..100 {
+                tokio::io::AsyncWriteExt::write_all(&mut to, &[b'x'; 1000])
+                    .await
+                    .unwrap();
+            }
+        });
+        assert_eq!(beginning(Some(&mut from), 10).await, [b'x'; 10]);
+        saying.await.unwrap();
+        assert_eq!(beginning(None::<tokio::io::DuplexStream>, 10).await, b"");
+    }
 
     #[test]
     fn what_ssh_said_is_told_without_git_s_advice() {

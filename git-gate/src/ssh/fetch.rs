@@ -6,9 +6,9 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Limits, Way, complain};
 
@@ -20,6 +20,12 @@ const WAITING: usize = 4;
 
 /// How long ssh may go on speaking once the upstream has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often it is seen whether ssh has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How much of what ssh and the upstream say besides is passed on, in bytes.
+const SAID: u64 = 64 << 10;
 
 /// Why a fetch ends before the upstream has.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +60,14 @@ pub(super) fn run(arguments: &[OsString], way: &Way) -> ExitCode {
         }
     };
     let said = ssh.stderr.take().map(say_as_well);
-    match through(&mut ssh, way.limits) {
-        Ok(()) => {
+    match through(&mut ssh, way.limits).and_then(|()| end_of(&mut ssh, way.limits)) {
+        Ok(status) => {
             if let Some(said) = said {
                 // Nothing is ever sent: it ends.
                 let _ = said.recv_timeout(LAST_WORDS);
             }
-            let code = ssh.wait().ok().and_then(|status| status.code());
-            ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255))
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            ExitCode::from(code.unwrap_or(255))
         }
         Err(cut) => {
             let _ = ssh.kill();
@@ -80,11 +86,27 @@ fn through(ssh: &mut Child, limits: Limits) -> Result<(), Cut> {
     relay(&pieces, io::stdout().lock(), limits)
 }
 
-/// Passes on what ssh says; who waits for the other end of this waits for its last word.
+/// Waits for ssh, which ends with what runs at the upstream: that may close its output and stay.
+fn end_of(ssh: &mut Child, limits: Limits) -> Result<ExitStatus, Cut> {
+    let until = Instant::now().checked_add(Duration::from_secs(limits.stall_seconds));
+    loop {
+        if let Some(status) = ssh.try_wait().map_err(Cut::Ssh)? {
+            return Ok(status);
+        }
+        if until.is_some_and(|until| until <= Instant::now()) {
+            return Err(Cut::Stalled(limits.stall_seconds));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Passes on what ssh says first, and reads the rest; who waits for the other end of this waits for its last word.
 fn say_as_well(mut from: impl Read + Send + 'static) -> Receiver<()> {
     let (sender, ended) = sync_channel(0);
     std::thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut io::stderr());
+        let _ = io::copy(&mut from.by_ref().take(SAID), &mut io::stderr());
+        // ssh must never wait for a reader.
+        let _ = io::copy(&mut from, &mut io::sink());
         drop(sender);
     });
     ended

@@ -109,6 +109,31 @@ fn an_upstream_that_hangs_in_the_middle_of_a_pack_leaves_nothing_of_it() {
 }
 
 #[test]
+fn an_upstream_that_closes_its_output_and_stays_is_given_up() {
+    let upstream = Upstream::start();
+    let stays = upstream.root.path().join("stays");
+    upstream.forced(&format!(
+        "sh -c \"$SSH_ORIGINAL_COMMAND\"; if [ -e {} ]; then exec sleep 600 >/dev/null 2>&1; fi",
+        stays.display()
+    ));
+    fs_err::write(&stays, "").unwrap();
+    let gate = Gate::with(&upstream, stalls_after_two_seconds());
+    let said = refused(&gate, &["ls-remote"]);
+    assert!(said.contains("sent nothing for 2 s"), "{said}");
+    fs_err::remove_file(&stays).unwrap();
+    gate.clone_work();
+}
+
+#[test]
+fn an_upstream_that_talks_without_end_is_heard_for_a_moment() {
+    let upstream = Upstream::start();
+    upstream.forced("exec yes 'no room here' >&2");
+    let gate = Gate::with(&upstream, stalls_after_two_seconds());
+    let said = refused(&gate, &["ls-remote"]);
+    assert!(said.contains("no room here") && said.len() < 1000, "{said}");
+}
+
+#[test]
 fn an_upstream_that_sends_more_than_the_mirror_may_hold_is_cut() {
     let upstream = Upstream::start();
     let gate = Gate::with(
@@ -140,6 +165,33 @@ fn what_an_upstream_sends_is_checked_and_what_old_tools_wrote_is_not_held_agains
     ok(git(&upstream.bare()).args(["update-ref", "refs/heads/old", &honest]));
     let work = gate.clone_work();
     assert_eq!(work.git(&["rev-parse", "origin/old"]), honest);
+
+    // Such people made commits in well-known repositories: none of theirs can be mended.
+    let tree = ok(git(&upstream.bare()).args(["rev-parse", "old^{tree}"]));
+    let mut commits = Vec::new();
+    for who in [
+        "<> 1 +0000",
+        "A<a@example.com> 1 +0000",
+        "A 1 +0000",
+        "A> <a@example.com> 1 +0000",
+        "A <a@example.com <b> 1 +0000",
+        "A <a@example.com> <a@example.com> 1 +0000",
+        "A <a@example.com> 99999999999999999999 +0000",
+        "A <a@example.com> 01 +0000",
+        "A <a@example.com>1 +0000",
+        "A <a@example.com> 1 +51800",
+    ] {
+        let text = format!("tree {tree}\nauthor {who}\ncommitter A <a@example.com> 1 +0000\n\nx\n");
+        commits.push(object(&upstream, "commit", text.as_bytes()));
+    }
+    for commit in &commits {
+        ok(git(&upstream.bare()).args(["update-ref", &format!("refs/heads/{}", &commit[..9]), commit]));
+    }
+    let at = tempfile::tempdir().unwrap();
+    wait_for("the mirror to be too old", || {
+        let listed = ok(git(at.path()).args(["ls-remote", &gate.url()]));
+        commits.iter().all(|commit| listed.contains(commit))
+    });
 
     let bad = commit_of(&upstream, "100644", "..", &blob);
     ok(git(&upstream.bare()).args(["update-ref", "refs/heads/bad", &bad]));
