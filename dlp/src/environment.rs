@@ -1,16 +1,9 @@
-//! The values of the agent's own secrets, by environment variable: what no format gives away.
-//!
-//! They come in slots, `BOTTLE_ENV_SECRET_0`, `BOTTLE_ENV_SECRET_1`, …, read once at the start. The names that the agent knows them
-//! by are not told here.
+//! The values of the agent's own secrets ([`guard::agent_secrets`]): what no format gives away.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 
+use guard::agent_secrets;
 use secrets::known::KnownValues;
-use zeroize::Zeroizing;
-
-/// A slot's name begins so; a number follows.
-pub const SLOT: &str = "BOTTLE_ENV_SECRET_";
 
 /// What was found in the environment.
 #[derive(Debug, Clone)]
@@ -25,11 +18,7 @@ pub struct EnvironmentSecrets {
 pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> EnvironmentSecrets {
     let mut builder = KnownValues::builder();
     let mut too_short = Vec::new();
-    for (name, value) in variables {
-        let value = Zeroizing::new(value.into_vec());
-        let Some(name) = name.to_str().filter(|name| is_slot(name)) else {
-            continue;
-        };
+    for (name, value) in agent_secrets::read(variables) {
         if let Err(error) = builder.add(name, value) {
             too_short.push(error.to_string());
         }
@@ -39,11 +28,6 @@ pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Enviro
         values: builder.build(),
         too_short,
     }
-}
-
-fn is_slot(name: &str) -> bool {
-    let number = name.strip_prefix(SLOT);
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -1,19 +1,15 @@
-//! The values of the agent's own secrets, by environment variable: what no format gives away, and no push may hold.
-//!
-//! They come in slots, `BOTTLE_ENV_SECRET_0`, `BOTTLE_ENV_SECRET_1`, …, read once at the start. The names that the agent knows them
-//! by are not told here.
+//! The values of the agent's own secrets ([`guard::agent_secrets`]): what no format gives away, and no push may hold.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 
+use guard::agent_secrets::{self, SLOT};
 use secrets::known::KnownValues;
 use secrets::{RuleSet, gitleaks, known};
 use zeroize::Zeroizing;
 
-/// A slot's name begins so; a number follows.
-pub const SLOT: &str = "BOTTLE_ENV_SECRET_";
+use crate::push::findings;
 
 /// What a finding of such a value is called, whatever form it was in.
 pub const RULE: &str = "environment-secret";
@@ -48,14 +44,10 @@ impl AgentSecrets {
     pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> std::io::Result<Self> {
         let mut builder = KnownValues::builder();
         let (mut all, mut too_short, mut rules) = (Vec::new(), Vec::new(), String::new());
-        for (name, value) in variables {
-            let value = Zeroizing::new(value.into_vec());
-            let Some(name) = name.to_str().filter(|name| is_slot(name)) else {
-                continue;
-            };
-            match builder.add(name, value.clone()) {
+        for (name, value) in agent_secrets::read(variables) {
+            match builder.add(name.as_str(), value.clone()) {
                 Ok(()) => {
-                    append_rule(&mut rules, name, &value);
+                    append_rule(&mut rules, &name, &value);
                     all.push((Arc::from(name), Value(value)));
                 }
                 Err(error) => too_short.push(error.to_string()),
@@ -82,6 +74,11 @@ impl AgentSecrets {
         Some(&value.0)
     }
 
+    /// A name that the agent chose, as it may be shown and logged: without these values.
+    pub fn shown(&self, name: &[u8]) -> String {
+        shown(&self.values, name)
+    }
+
     /// Whether a finding of the scanner is one of these.
     pub fn is_rule(id: &str) -> bool {
         id.strip_prefix(RULE).is_some_and(|rest| rest.starts_with('-'))
@@ -95,12 +92,17 @@ impl std::fmt::Debug for Value {
     }
 }
 
-fn is_slot(name: &str) -> bool {
-    let number = name.strip_prefix(SLOT);
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+/// A name that the agent chose, as it may be shown and logged: without these values, in whatever form.
+pub fn shown(values: &KnownValues, name: &[u8]) -> String {
+    if values.find(name).is_some() {
+        format!("‹redacted:{}›", name.len())
+    } else {
+        findings::shown(&String::from_utf8_lossy(name))
+    }
 }
 
-/// A rule as people bring them: whatever the value looks like, it is meant. A value whose beginning is no plain text has none, and is found where nothing is packed.
+/// A rule as people bring them: whatever the value looks like, it is meant. A value whose beginning is no plain text has none, and
+/// is found where nothing is packed.
 fn append_rule(rules: &mut String, slot: &str, value: &[u8]) {
     let Some(keyword) = value
         .get(..KEYWORD.min(known::SHORTEST))
@@ -153,5 +155,7 @@ mod tests {
         assert!(read.too_short[0].contains("BOTTLE_ENV_SECRET_1"));
         assert!(read.value("BOTTLE_ENV_SECRET_2").is_some() && read.value("BOTTLE_ENV_SECRET_1").is_none());
         assert!(!format!("{:?}", read.all).contains("horse"));
+        assert_eq!(read.shown(b"a/correct horse \"battery\" <end>"), "‹redacted:31›");
+        assert_eq!(read.shown(b"src/main.rs"), "src/main.rs");
     }
 }

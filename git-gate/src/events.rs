@@ -8,9 +8,11 @@ use arc_swap::ArcSwap;
 use contract::{AccessEvent, Decision, DenialReason, GitPlace, Guard, SCHEMA_VERSION};
 use git2::Oid;
 use guard::event_log::EventLog;
+use secrets::known::KnownValues;
 
+use crate::environment::shown;
 use crate::hook::message::{RefResult, Update};
-use crate::push::findings::{Finding, Place, Weight, shown};
+use crate::push::findings::{Finding, Place, Weight};
 use crate::push::judge::{Case, Judgement};
 use crate::table::{Remote, Table};
 
@@ -23,16 +25,18 @@ pub struct Events {
     log: EventLog,
     table: Arc<ArcSwap<Table>>,
     refused: Arc<AtomicU64>,
+    values: KnownValues,
 }
 
 // === impl Events ===
 
 impl Events {
-    /// Into this log.
-    pub fn new(log: EventLog, table: Arc<ArcSwap<Table>>) -> Self {
+    /// Into this log, where none of these values may come.
+    pub fn new(log: EventLog, table: Arc<ArcSwap<Table>>, values: KnownValues) -> Self {
         Self {
             log,
             table,
+            values,
             refused: Arc::new(AtomicU64::new(0)),
         }
     }
@@ -48,7 +52,7 @@ impl Events {
         let mut event = self.event(Decision::Denied, None, Duration::ZERO);
         event.reason = Some(reason);
         event.method = Some(contract::text::harmless(method));
-        event.path = Some(shown(path));
+        event.path = Some(shown(&self.values, path.as_bytes()));
         event.status = Some(status);
         self.log.write_or_count(event);
     }
@@ -113,7 +117,7 @@ impl Events {
                 .find(|update| update.reference == result.reference)
                 .map(|update| update.new.clone());
             event.git = Some(GitPlace {
-                reference: Some(shown(&result.reference)),
+                reference: Some(shown(&self.values, result.reference.as_bytes())),
                 commit: new,
                 ..GitPlace::default()
             });

@@ -67,9 +67,10 @@ impl Service {
         for warning in &agent.too_short {
             tracing::warn!("{warning}");
         }
+        let values = agent.values.clone();
         let scans = Arc::new(Scans::new(agent).map_err(Failure::system("the scanner"))?);
         let hooks = UnixListener::bind(git.socket()).map_err(Failure::system("the socket of the hooks"))?;
-        let events = Events::new(log, Arc::clone(&table));
+        let events = Events::new(log, Arc::clone(&table), values);
         let pushes = Pushes::new(Arc::clone(&git), Arc::clone(&table), scans, events.clone());
 
         let listener = Listener::bind(&options.listen)?;

@@ -177,12 +177,24 @@ impl KnownValues {
     /// value (an escape may be read in more than one way) the first is given.
     #[must_use]
     pub fn find_all(&self, text: &[u8]) -> Vec<Hit> {
+        self.gather(text, |_, _| true)
+    }
+
+    /// At most so many occurrences of each value, as in [`Self::find_all`]: a text can be nothing but occurrences.
+    #[must_use]
+    pub fn find_some(&self, text: &[u8], most: usize) -> Vec<Hit> {
+        self.gather(text, |hits, hit| {
+            hits.iter().filter(|other| other.label == hit.label).count() < most
+        })
+    }
+
+    fn gather(&self, text: &[u8], wanted: impl Fn(&[Hit], &Hit) -> bool) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         let mut keep = |hit: Hit| {
             let known = hits.iter().rev().take(8).any(|other| {
                 other.label == hit.label && other.span.start < hit.span.end && hit.span.start < other.span.end
             });
-            if !known {
+            if !known && wanted(&hits, &hit) {
                 hits.push(hit);
             }
             true

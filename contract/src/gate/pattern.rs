@@ -81,6 +81,20 @@ impl PathPattern {
         }
         names.last().is_some_and(|name| one_name(self.0.as_bytes(), name))
     }
+
+    /// Whether `path` is a folder that this pattern names, with what matches below it. What is no folder there (a link, a
+    /// submodule) may lead whoever looks for the paths below to others. Folders that a `*` stands for are not
+    /// named.
+    pub fn is_below(&self, path: &[u8]) -> bool {
+        let mut pattern = self.0.split('/');
+        let mut names = path.split(|byte| *byte == b'/');
+        let named = names.all(|name| {
+            pattern
+                .next()
+                .is_some_and(|part| !part.contains('*') && one_name(part.as_bytes(), name))
+        });
+        named && pattern.next().is_some()
+    }
 }
 
 fn one_name(pattern: &[u8], name: &[u8]) -> bool {
@@ -173,6 +187,20 @@ mod tests {
         assert!(path("**/deploy/*.sh", "deploy/a.sh") && path("**/deploy/*.sh", "a/b/deploy/a.sh"));
         assert!(!path("**/deploy/*.sh", "deploy/a/b.sh"));
         assert!(path("a/**/z", "a/z") && path("a/**/z", "a/b/c/z"));
+    }
+
+    #[test]
+    fn the_folders_of_a_pattern_are_those_that_it_names() {
+        let below =
+            |pattern: &str, path: &str| pattern.parse::<PathPattern>().unwrap().is_below(path.as_bytes());
+        assert!(
+            below(".github/workflows/**", ".github/workflows") && below(".github/workflows/**", ".GitHub")
+        );
+        assert!(!below(".github/workflows/**", ".github/workflows/a") && !below(".github/workflows/**", "x"));
+        assert!(
+            !below("a/**/z", "a/b") && below("a/**/z", "a") && !below("**/a/b", "a") && !below("*/b", "a")
+        );
+        assert!(!below("CODEOWNERS", "CODEOWNERS") && !below("a/b", "a/b"));
     }
 
     #[test]

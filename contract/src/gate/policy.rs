@@ -125,9 +125,11 @@ impl GatePolicy {
         self.delete.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// The pattern that protects `path`.
+    /// The pattern that protects `path`, where something other than a folder is or was: also from what would stand in the place of
+    /// its folders.
     pub fn protects(&self, path: &[u8]) -> Option<&PathPattern> {
-        self.protected_paths.iter().find(|pattern| pattern.matches(path))
+        let mut patterns = self.protected_paths.iter();
+        patterns.find(|pattern| pattern.matches(path) || pattern.is_below(path))
     }
 }
 
@@ -167,6 +169,10 @@ mod tests {
         assert!(policy.admits_ref("refs/heads/main"));
         assert!(!policy.admits_force("refs/heads/main") && !policy.admits_delete("refs/heads/main"));
         assert!(policy.protects(b".github/workflows/ci.yml").is_some());
+        assert!(
+            policy.protects(b".buildkite").is_some(),
+            "a link, as it is no folder"
+        );
         assert!(policy.protects(b"src/main.rs").is_none());
     }
 }

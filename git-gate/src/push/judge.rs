@@ -17,7 +17,7 @@ use contract::DenialReason;
 use contract::gate::GatePolicy;
 use git2::{ObjectType, Oid, Reference, Repository};
 
-use super::findings::{Finding, Place, Weight, shown};
+use super::findings::{Finding, Place, Weight};
 use super::scan::{PathClass, Scans};
 use super::walk::{self, Unread};
 use crate::hook::message::Update;
@@ -113,7 +113,7 @@ pub fn judge(case: &Case) -> Judgement {
             place: Place::Reference(
                 case.updates
                     .first()
-                    .map(|update| shown(&update.reference))
+                    .map(|update| case.scans.shown(update.reference.as_bytes()))
                     .unwrap_or_default(),
             ),
             redacted: None,
@@ -141,7 +141,8 @@ fn refs(case: &Case, judgement: &mut Judgement) {
         match case.scans.text(PathClass::Text, name.as_bytes(), &case.table.key) {
             Ok(hits) => {
                 for hit in hits {
-                    judgement.add(looker::secret(&hit, Place::Reference(shown(name)), &case.table));
+                    let place = Place::Reference(case.scans.shown(name.as_bytes()));
+                    judgement.add(looker::secret(&hit, place, &case.table));
                 }
             }
             Err(error) => judgement.add(Finding::of_ref(
@@ -151,7 +152,8 @@ fn refs(case: &Case, judgement: &mut Judgement) {
                 error.to_string(),
             )),
         }
-        if let Some(finding) = one_ref(policy, update) {
+        if let Some(mut finding) = one_ref(policy, update) {
+            finding.place = Place::Reference(case.scans.shown(name.as_bytes()));
             judgement.add(finding);
         }
     }
@@ -229,9 +231,8 @@ fn objects(case: &Case, began: Instant, judgement: &mut Judgement) -> Result<(),
     }
     judgement.more += met.more;
     judgement.objects = walked?.objects;
-    let policy = &case.remote.settings.policy;
-    let deadline = began + Duration::from_secs(policy.caps.seconds);
-    for finding in tip::protected(&repository, &odb, policy, &case.updates, &tips, deadline)? {
+    let deadline = began + Duration::from_secs(case.remote.settings.policy.caps.seconds);
+    for finding in tip::protected(case, &repository, &odb, &tips, deadline)? {
         let told = |known: &Finding| known.reason == finding.reason && path(known) == path(&finding);
         if !judgement.findings.iter().any(told) {
             judgement.add(finding);

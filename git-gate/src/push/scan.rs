@@ -6,6 +6,7 @@
 //! Besides what the rules know, the very values of the agent's own secrets are looked for ([`crate::environment`]).
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::environment::{self, AgentSecrets};
@@ -16,6 +17,9 @@ use secrets::{Confidence, Options, RuleSet, Scanner, Setting};
 
 /// How many objects are remembered; about 100 bytes each.
 const REMEMBERED: usize = 64 * 1024;
+
+/// So many places of one value in one object are told: its next one says nothing new, and each costs a look at all before it.
+const ALIKE: usize = 4;
 
 /// Of what kind a text is: the same bytes may mean different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,14 +128,33 @@ impl Scans {
         Ok(hits)
     }
 
-    /// Where values of the agent's own stand, in any encoding.
-    fn values(&self, raw: &[u8], key: &FingerprintKey) -> Vec<Hit> {
+    /// Where values of the agent's own stand, in any encoding; of each the first few.
+    pub fn values(&self, raw: &[u8], key: &FingerprintKey) -> Vec<Hit> {
+        self.found(raw, key, |_| true)
+    }
+
+    /// Values of the agent's own that begin in a folder's name and end in the last one.
+    pub fn across_names(&self, path: &[u8], key: &FingerprintKey) -> Vec<Hit> {
+        let Some(folder) = path.iter().rposition(|byte| *byte == b'/') else {
+            return Vec::new();
+        };
+        let folder = u64::try_from(folder).unwrap_or(u64::MAX);
+        self.found(path, key, |span| span.start < folder && folder < span.end)
+    }
+
+    /// A name that the agent chose, as it may be shown and logged: never with a value of the agent's own in it.
+    pub fn shown(&self, name: &[u8]) -> String {
+        self.agent.shown(name)
+    }
+
+    fn found(&self, raw: &[u8], key: &FingerprintKey, wanted: impl Fn(&Range<u64>) -> bool) -> Vec<Hit> {
         if self.agent.values.is_empty() || self.agent.values.is_plain(raw) {
             return Vec::new();
         }
-        let found = self.agent.values.find_all(raw);
+        let found = self.agent.values.find_some(raw, ALIKE);
         found
             .iter()
+            .filter(|found| wanted(&found.span))
             .map(|found| {
                 let offset = usize::try_from(found.span.start).unwrap_or(usize::MAX);
                 let before = raw.get(..offset).unwrap_or(raw);

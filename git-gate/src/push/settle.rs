@@ -83,7 +83,7 @@ impl Visit for Ids {
             Met::Blob { id, .. } | Met::Commit { id, .. } | Met::Tag { id, .. } | Met::Tree { id } => {
                 self.0.insert(*id);
             }
-            Met::Name { .. } | Met::Changed { .. } => {}
+            Met::Name { .. } | Met::Changed { .. } | Met::Submodule { .. } => {}
         }
         Ok(())
     }

@@ -63,6 +63,15 @@ pub enum Met<'a> {
         /// The commit.
         commit: Option<Oid>,
     },
+    /// A commit of another repository, which nobody has seen: any twenty bytes.
+    Submodule {
+        /// What it is said to be.
+        id: Oid,
+        /// Its path.
+        path: &'a [u8],
+        /// The commit that names it.
+        commit: Option<Oid>,
+    },
     /// A path differs from what it was in every parent: added, changed or gone.
     Changed {
         /// The path.
@@ -337,15 +346,13 @@ impl<'a> Walk<'a> {
                 self.tree(Some(commit), None, &old_trees, path, depth + 1)?;
             }
         }
+        let id = entry.id;
         // That a parent has the same id there as a submodule or folder says nothing: a submodule may name any id.
-        if entry.mode == Mode::Blob {
-            self.met(&Met::Blob {
-                id: entry.id,
-                path,
-                commit,
-            })?;
+        match entry.mode {
+            Mode::Blob | Mode::Link => self.met(&Met::Blob { id, path, commit }),
+            Mode::Submodule => self.met(&Met::Submodule { id, path, commit }),
+            Mode::Tree => Ok(()),
         }
-        Ok(())
     }
 
     /// What every parent has and the new tree lacks.
@@ -395,7 +402,10 @@ impl<'a> Walk<'a> {
     }
 
     fn met(&mut self, met: &Met<'_>) -> Result<(), Unread> {
-        if !matches!(met, Met::Changed { .. } | Met::Name { .. }) {
+        if !matches!(
+            met,
+            Met::Changed { .. } | Met::Name { .. } | Met::Submodule { .. }
+        ) {
             self.objects += 1;
         }
         self.visit.meet(met)

@@ -132,6 +132,97 @@ fn a_merge_does_not_bring_back_what_the_upstream_has_mended_at_a_protected_path(
     work.push_refused(&[&format!("{back}:refs/heads/branch")]);
 }
 
+#[test]
+fn a_new_branch_that_joins_two_of_the_upstream_s_has_at_a_protected_path_what_either_has() {
+    let upstream = Upstream::start();
+    let (old, new) = mended(&upstream);
+    let other = tempfile::tempdir().unwrap();
+    ok(git(other.path())
+        .args(["clone", "-q"])
+        .arg(upstream.bare())
+        .arg("."));
+    fs_err::write(other.path().join("CODEOWNERS"), "of develop\n").unwrap();
+    ok(git(other.path()).args(["commit", "-qam", "develop"]));
+    ok(git(other.path()).args(["push", "-q", "origin", "HEAD:develop"]));
+    ok(git(other.path()).args(["checkout", "-q", "main"]));
+    ok(git(other.path()).args(["reset", "-q", "--hard", "HEAD^"]));
+    fs_err::write(other.path().join("file"), "x\n").unwrap();
+    ok(git(other.path()).args(["add", "-A"]));
+    ok(git(other.path()).args(["commit", "-qm", "main goes on"]));
+    ok(git(other.path()).args(["push", "-q", "origin", "main"]));
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    work.git(&["checkout", "-q", "-b", "feature", "origin/develop"]);
+    work.write("mine", "x\n");
+    work.commit("one");
+    work.git(&["merge", "-q", "-m", "what is new in main", "origin/main"]);
+    work.push_ok(&["feature"]);
+    let ours = merge(&work, "origin/develop", "origin/main");
+    work.push_ok(&[&format!("{ours}:refs/heads/ours")]);
+    // What both have behind them is neither's.
+    let tree = format!("{old}^{{tree}}");
+    let back = work.git(&[
+        "commit-tree",
+        "-m",
+        "back",
+        "-p",
+        "origin/main",
+        "-p",
+        "origin/develop",
+        "-p",
+        &old,
+        &tree,
+    ]);
+    let said = work.push_refused(&[&format!("{back}:refs/heads/back")]);
+    assert!(said.contains("policy.protected_paths"), "{said}");
+    // However often it was brought up to date.
+    let mut tip = work.git(&["rev-parse", "feature"]);
+    for number in 0..3 {
+        let side = work.git(&[
+            "commit-tree",
+            "-m",
+            &number.to_string(),
+            "-p",
+            &new,
+            "main^{tree}",
+        ]);
+        tip = merge(&work, &side, &tip);
+    }
+    work.push_ok(&[&format!("{tip}:refs/heads/often")]);
+}
+
+#[test]
+fn no_link_or_submodule_stands_in_for_a_protected_folder_or_file() {
+    let upstream = Upstream::start();
+    let owners = tempfile::tempdir().unwrap();
+    ok(git(owners.path())
+        .args(["clone", "-q"])
+        .arg(upstream.bare())
+        .arg("."));
+    fs_err::write(owners.path().join("CODEOWNERS"), "docs").unwrap();
+    ok(git(owners.path()).args(["add", "-A"]));
+    ok(git(owners.path()).args(["commit", "-qm", "owners"]));
+    ok(git(owners.path()).args(["push", "-q", "origin", "main"]));
+    let gate = Gate::start(&upstream);
+    let work = gate.clone_work();
+    let id = work.git(&["rev-parse", "HEAD:CODEOWNERS"]);
+    for (mode, path) in [
+        ("120000", ".buildkite"),
+        ("120000", ".GitHub/workflows"),
+        ("160000", ".github"),
+        // The very content that is there, and another meaning.
+        ("120000", "CODEOWNERS"),
+    ] {
+        work.git(&["reset", "-q", "--hard", "origin/main"]);
+        commit_entry(&work, mode, &id, path);
+        let said = work.push_refused(&["HEAD:refs/heads/try"]);
+        assert!(said.contains("policy.protected_paths"), "{path}: {said}");
+    }
+    work.git(&["reset", "-q", "--hard", "origin/main"]);
+    commit_entry(&work, "120000", &id, "buildkite");
+    work.push_ok(&["HEAD:refs/heads/try"]);
+}
+
 /// A push of nothing but a ref, as raw bytes.
 fn move_ref(gate: &Gate, old: &str, new: &str, reference: &str) -> String {
     let line = format!("{old} {new} {reference}\0report-status side-band-64k\n");

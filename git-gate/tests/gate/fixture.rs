@@ -16,6 +16,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// What every agent here has in its environment.
 pub(crate) const AGENT_SECRET: &str = "purple monkey dishwasher";
 
+/// And this, short enough for an object's id, and as a path.
+pub(crate) const AGENT_KEY: &str = "otter/lamp/Kite7";
+
 /// An ssh server that serves the repositories below a folder.
 pub(crate) struct Upstream {
     pub(crate) root: tempfile::TempDir,
@@ -356,6 +359,7 @@ fn spawn(directory: &Path) -> (Child, Receiver<AccessEvent>, String) {
         .arg(directory.join("repos"))
         .env("TMPDIR", directory.join("tmp"))
         .env("BOTTLE_ENV_SECRET_0", AGENT_SECRET)
+        .env("BOTTLE_ENV_SECRET_1", format!("{AGENT_KEY}\n"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

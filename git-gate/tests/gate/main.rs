@@ -8,6 +8,7 @@
     reason = "clippy does not take a test's helpers for tests"
 )]
 
+mod agent_secrets;
 mod crafted;
 mod evasion;
 mod fixture;

@@ -38,6 +38,19 @@ pub(super) fn patterns(value: &[u8]) -> Vec<Pattern> {
             bytes: Zeroizing::new(plus),
         });
     }
+    let squeezed: Zeroizing<Vec<u8>> = value
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect::<Vec<_>>()
+        .into();
+    if squeezed.len() < value.len() && squeezed.len() >= super::SHORTEST {
+        // Its own white space may be written as any other: the reading without white space finds it then.
+        all.push(Pattern {
+            encoding: Encoding::Raw,
+            bytes: squeezed,
+        });
+    }
     let mut aligned = |encoding, alphabet: &[u8], bits: usize, positions: usize| {
         for position in 0..positions {
             all.push(Pattern {

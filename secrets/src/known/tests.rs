@@ -221,6 +221,37 @@ fn one_value_within_another_is_reported_with_it() {
 }
 
 #[test]
+fn white_space_in_a_value_may_be_written_as_any_other() {
+    let values = watch(&[
+        b"-----BEGIN KEY-----\nabcdefgh\nijklmnop\n",
+        b"purple monkey dishwasher",
+    ]);
+    for text in [
+        "key: |\r\n  -----BEGIN KEY-----\r\n  abcdefgh\r\n  ijklmnop\r\n",
+        "-----BEGIN KEY----- abcdefgh ijklmnop",
+        "\"-----BEGIN KEY-----\\nabcdefgh\\nijklmnop\\n\"",
+        "say purple\n    monkey\tdishwasher",
+        "purplemonkeydishwasher",
+    ] {
+        assert_eq!(values.find_all(text.as_bytes()).len(), 1, "{text}");
+    }
+    assert!(values.find(b"purple dishwasher, monkey").is_none());
+    // Too little would be left.
+    assert!(watch(&[b"a b c d e f g h"]).find(b"abcdefgh").is_none());
+}
+
+#[test]
+fn of_a_text_that_is_nothing_but_values_a_few_of_each_are_kept() {
+    let values = watch(&[b"correct-horse-battery-staple", b"another-long-value"]);
+    let mut text = b"correct-horse-battery-staple ".repeat(1000);
+    text.extend_from_slice(b"another-long-value");
+    let hits = values.find_some(&text, 3);
+    let found: Vec<_> = hits.iter().map(|hit| &*hit.label).collect();
+    assert_eq!(found, ["v0", "v0", "v0", "v1"]);
+    assert_eq!(values.find_all(&text).len(), 1001);
+}
+
+#[test]
 fn a_form_field_s_plus_stands_for_a_space() {
     let values = watch(&[b"correct horse! staple"]);
     assert!(values.find(b"p=correct+horse%21+staple&q=1").is_some());

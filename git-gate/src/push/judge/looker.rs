@@ -10,7 +10,7 @@ use contract::gate::GateFingerprint;
 use git2::{ObjectType, Odb, Oid, Repository, TreeWalkMode, TreeWalkResult};
 
 use super::{Case, keep};
-use crate::push::findings::{Finding, Place, Weight, shown};
+use crate::push::findings::{Finding, Place, Weight};
 use crate::push::scan::{Hit, PathClass, TooMuch};
 use crate::push::walk::{Met, Unread, Visit};
 use crate::table::Table;
@@ -146,7 +146,7 @@ impl<'a> Looker<'a> {
         for hit in hits.iter() {
             let place = Place::File {
                 commit,
-                path: shown(&String::from_utf8_lossy(path)),
+                path: self.case.scans.shown(path),
                 line: (!binary).then_some(hit.line),
             };
             let at = self.looked.findings.len();
@@ -164,7 +164,7 @@ impl<'a> Looker<'a> {
             what,
             place: Place::File {
                 commit,
-                path: shown(&String::from_utf8_lossy(path)),
+                path: self.case.scans.shown(path),
                 line: None,
             },
             redacted: None,
@@ -187,8 +187,15 @@ impl<'a> Looker<'a> {
     }
 
     fn name(&mut self, path: &[u8], commit: Option<Oid>) -> Result<(), Unread> {
-        let mut parts = path.rsplitn(2, |byte| *byte == b'/');
-        let name = parts.next().unwrap_or_default();
+        for hit in self.case.scans.across_names(path, &self.case.table.key) {
+            let before = path.get(..hit.offset).unwrap_or_default();
+            let place = Place::Name {
+                commit,
+                folder: self.case.scans.shown(split_name(before).0),
+            };
+            self.add(secret(&hit, place, &self.case.table));
+        }
+        let (folder, name) = split_name(path);
         // Shorter than any secret.
         if name.len() < 8 || !self.names.insert(name.to_vec()) {
             return Ok(());
@@ -198,15 +205,26 @@ impl<'a> Looker<'a> {
             .scans
             .text(PathClass::Text, name, &self.case.table.key)
             .map_err(|error| Unread::Stopped(error.to_string()))?;
-        let folder = shown(&String::from_utf8_lossy(parts.next().unwrap_or_default()));
         for hit in hits {
             let place = Place::Name {
                 commit,
-                folder: folder.clone(),
+                folder: self.case.scans.shown(folder),
             };
             self.add(secret(&hit, place, &self.case.table));
         }
         Ok(())
+    }
+
+    fn submodule(&mut self, id: Oid, path: &[u8], commit: Option<Oid>) {
+        let text = [id.as_bytes(), b"\n", id.to_string().as_bytes()].concat();
+        for hit in self.case.scans.values(&text, &self.case.table.key) {
+            let place = Place::File {
+                commit,
+                path: self.case.scans.shown(path),
+                line: None,
+            };
+            self.add(secret(&hit, place, &self.case.table));
+        }
     }
 
     fn changed(&mut self, path: &[u8], commit: Oid) {
@@ -340,6 +358,10 @@ impl Visit for Looker<'_> {
             Met::Tree { .. } => Ok(()),
             Met::Tag { id, raw } => self.text(id, raw, |_| Place::Tag(id)),
             Met::Name { path, commit } => self.name(path, commit),
+            Met::Submodule { id, path, commit } => {
+                self.submodule(id, path, commit);
+                Ok(())
+            }
             Met::Changed { path, commit } => {
                 self.changed(path, commit);
                 Ok(())
@@ -367,6 +389,17 @@ pub(super) fn secret(hit: &Hit, place: Place, table: &Arc<Table>) -> Finding {
         redacted: Some(hit.redacted.clone()),
         fingerprint: hit.fingerprint.clone(),
         weight,
+    }
+}
+
+/// The folder and the name.
+fn split_name(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (
+            path.get(..at).unwrap_or_default(),
+            path.get(at + 1..).unwrap_or_default(),
+        ),
+        None => (b"", path),
     }
 }
 

@@ -3,7 +3,8 @@
 //! A commit that changes a protected path is refused by itself. A merge need not change it: it can take what an older commit of the
 //! upstream's had there, and so bring back what has been mended since. So a tip is also held against what the upstream has now:
 //! at the branch that is moved, or at its default branch. A new branch is held against the newest commits of the upstream's that
-//! it stands on, which may be older than the default branch: whoever branched off yesterday has changed nothing.
+//! it stands on, which may be older than the default branch: whoever branched off yesterday has changed nothing. If it joins two
+//! of the upstream's branches, it may have what either has: it could as well stand on that one alone.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -12,23 +13,20 @@ use contract::DenialReason;
 use contract::gate::GatePolicy;
 use git2::{Odb, Oid, Repository};
 
-use crate::hook::message::Update;
-use crate::push::findings::{Finding, Place, Weight, shown};
+use super::Case;
+use crate::push::findings::{Finding, Place, Weight};
 use crate::push::walk::{self, Met, Unread, Visit};
-
-/// The most commits of the upstream's that one new branch may stand on: each is compared with each.
-const MOST_FOUNDATIONS: usize = 64;
 
 /// Findings for every protected path at which a pushed tip has what the upstream does not have there now.
 pub(super) fn protected(
+    case: &Case,
     repository: &Repository,
     odb: &Odb<'_>,
-    policy: &GatePolicy,
-    updates: &[Update],
     tips: &[Oid],
     deadline: Instant,
 ) -> Result<Vec<Finding>, Unread> {
     let mut findings = Vec::new();
+    let policy = &case.remote.settings.policy;
     if policy.protected_paths.is_empty() {
         return Ok(findings);
     }
@@ -38,32 +36,34 @@ pub(super) fn protected(
         .ok()
         .map(|commit| commit.id());
     let commit_of = |tip: Oid| walk::commit_of(repository, tip);
-    for update in updates {
+    for update in &case.updates {
         let Some((old, Some(new))) = update.ids() else {
             continue;
         };
         // What is no commit runs nowhere; its files were looked at one by one.
         let Some(new) = commit_of(new) else { continue };
-        let foundations = match old.and_then(commit_of) {
+        let mut olds = match old.and_then(commit_of) {
             Some(old) => vec![old],
             None => foundations(repository, new, tips, deadline)?,
         };
-        let mut changed = HashSet::new();
-        for foundation in foundations {
-            let olds: Vec<Oid> = std::iter::once(foundation).chain(default).collect();
-            let mut visit = Changes {
-                policy,
-                deadline,
-                changed: &mut changed,
-            };
-            walk::compare(odb, new, &olds, &mut visit)?;
+        if olds.is_empty() {
+            // Nothing is new, or it stands on nothing: each of its files was looked at as a change.
+            continue;
         }
+        olds.extend(default);
+        let mut changed = HashSet::new();
+        let mut visit = Changes {
+            policy,
+            deadline,
+            changed: &mut changed,
+        };
+        walk::compare(odb, new, &olds, &mut visit)?;
         let mut changed: Vec<Vec<u8>> = changed.into_iter().collect();
         changed.sort();
         findings.extend(
             changed
                 .iter()
-                .filter_map(|path| finding(policy, new, path, &update.reference)),
+                .filter_map(|path| finding(case, new, path, &update.reference)),
         );
     }
     Ok(findings)
@@ -89,37 +89,48 @@ fn foundations(
         let commit = repository.find_commit(*commit)?;
         all.extend(commit.parent_ids().filter(|parent| !fresh.contains(parent)));
     }
-    if all.len() > MOST_FOUNDATIONS {
-        return Err(Unread::Stopped(format!(
-            "a new branch stands on more than {MOST_FOUNDATIONS} commits of the upstream's"
-        )));
-    }
-    let mut newest = Vec::new();
-    for one in &all {
-        let mut behind = false;
-        for other in &all {
-            in_time(deadline)?;
-            behind |= one != other && repository.graph_descendant_of(*other, *one)?;
-        }
-        if !behind {
-            newest.push(*one);
-        }
-    }
-    Ok(newest)
+    newest(repository, all, deadline)
 }
 
-fn finding(policy: &GatePolicy, commit: Oid, path: &[u8], reference: &str) -> Option<Finding> {
-    let pattern = policy.protects(path)?;
+/// Those that no other of them has behind it.
+fn newest(repository: &Repository, mut all: HashSet<Oid>, deadline: Instant) -> Result<Vec<Oid>, Unread> {
+    if all.len() > 1 {
+        let mut behind = repository.revwalk()?;
+        for one in &all {
+            for parent in repository.find_commit(*one)?.parent_ids() {
+                behind.push(parent)?;
+            }
+        }
+        // All of them have it behind them, or are it.
+        let list: Vec<Oid> = all.iter().copied().collect();
+        if let Ok(base) = repository.merge_base_octopus(&list) {
+            for parent in repository.find_commit(base)?.parent_ids() {
+                behind.hide(parent)?;
+            }
+        }
+        for commit in behind {
+            in_time(deadline)?;
+            all.remove(&commit?);
+            if all.len() == 1 {
+                break;
+            }
+        }
+    }
+    Ok(all.into_iter().collect())
+}
+
+fn finding(case: &Case, commit: Oid, path: &[u8], reference: &str) -> Option<Finding> {
+    let pattern = case.remote.settings.policy.protects(path)?;
     Some(Finding {
         reason: DenialReason::PathProtected,
         rule: "policy.protected_paths".to_owned(),
         what: format!(
             "{} would have at {pattern} what the upstream does not have there now: merge or rebase onto what is there",
-            shown(reference)
+            case.scans.shown(reference.as_bytes())
         ),
         place: Place::File {
             commit: Some(commit),
-            path: shown(&String::from_utf8_lossy(path)),
+            path: case.scans.shown(path),
             line: None,
         },
         redacted: None,

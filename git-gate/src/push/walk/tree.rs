@@ -7,8 +7,10 @@ use git2::Oid;
 pub(crate) enum Mode {
     /// A folder.
     Tree,
-    /// A file or a symbolic link.
+    /// A file.
     Blob,
+    /// A symbolic link: the same content means something else.
+    Link,
     /// A commit of another repository.
     Submodule,
 }
@@ -35,6 +37,7 @@ pub(crate) fn parse(mut raw: &[u8]) -> Option<Vec<Entry>> {
         // git looks at the file type bits alone; whatever is neither folder nor submodule is content.
         let mode = match mode & 0o170_000 {
             0o040_000 => Mode::Tree,
+            0o120_000 => Mode::Link,
             0o160_000 => Mode::Submodule,
             _ => Mode::Blob,
         };
@@ -84,7 +87,7 @@ mod tests {
             raw.extend_from_slice(&[7; 20]);
         }
         let modes: Vec<Mode> = parse(&raw).unwrap().iter().map(|entry| entry.mode).collect();
-        assert_eq!(modes, [Mode::Blob, Mode::Blob, Mode::Tree, Mode::Submodule]);
+        assert_eq!(modes, [Mode::Blob, Mode::Link, Mode::Tree, Mode::Submodule]);
         raw.pop();
         assert!(parse(&raw).is_none());
     }
