@@ -242,6 +242,15 @@ const CLAUDE_LOGINS: [&str; 3] = [
     "CLAUDE_CODE_OAUTH_TOKEN",
 ];
 
+/// Variables whose values git writes into every commit: not given to the guards that let none of the agent's secrets out.
+const WRITTEN_BY_GIT: [&str; 5] = [
+    "GIT_AUTHOR_NAME",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_COMMITTER_NAME",
+    "GIT_COMMITTER_EMAIL",
+    "EMAIL",
+];
+
 /// The agent's own variables; those that are secret get a compose variable each.
 fn variables(
     bottle: &Manifest<BottleManifest>,
@@ -251,7 +260,7 @@ fn variables(
     problems: &Problems,
 ) -> Vec<(EnvName, EnvValue)> {
     let mut variables = Vec::new();
-    let mut next = 0_usize;
+    let (mut next, mut next_public) = (0_usize, 0_usize);
     for entry in &bottle.value.env {
         let wanted: Wanted = host::wanted(bottle, &entry.value);
         if runs_claude && CLAUDE_LOGINS.contains(&entry.name.as_str()) {
@@ -274,8 +283,13 @@ fn variables(
             Declared::Host(name) => SecretValue::Host(name.clone()),
             Declared::Asked(prompt) => SecretValue::Asked(prompt.clone()),
         };
-        let variable = format!("BOTTLE_ENV_SECRET_{next}");
-        next += 1;
+        let (kind, number) = if WRITTEN_BY_GIT.contains(&entry.name.as_str()) {
+            ("PUBLIC", &mut next_public)
+        } else {
+            ("SECRET", &mut next)
+        };
+        let variable = format!("BOTTLE_ENV_{kind}_{number}");
+        *number += 1;
         variables.push((entry.name.clone(), EnvValue::Secret(variable.clone())));
         secrets.push(SecretSource {
             variable,

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 /// One secret of a launch, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSource {
-    /// The variable in compose's environment: `EGRESS_TOKEN_<n>`, `BOTTLE_ENV_SECRET_<n>` or `BOTTLE_GIT_KEY_<n>`.
+    /// The variable in compose's environment: `EGRESS_TOKEN_<n>`, `BOTTLE_ENV_SECRET_<n>`, `BOTTLE_ENV_PUBLIC_<n>` or
+    /// `BOTTLE_GIT_KEY_<n>`.
     pub variable: String,
     /// Where its value comes from.
     pub value: SecretValue,

@@ -165,6 +165,30 @@ fn slots_follow_declaration_and_one_credential_has_one() {
 }
 
 #[test]
+fn what_git_writes_into_every_commit_is_no_secret_that_no_push_may_hold() {
+    let bottle = "env:\n  GIT_AUTHOR_EMAIL: ${MAIL}\n  DSN: ${DSN}\n  GIT_AUTHOR_NAME: ${ME}\n";
+    let host = Host::of("image: small", bottle);
+    let plan = host
+        .set("MAIL", "ada@example.com")
+        .set("DSN", "dsn")
+        .set("ME", "Ada")
+        .plan();
+    let variables: Vec<&str> = plan
+        .secrets
+        .iter()
+        .map(|source| source.variable.as_str())
+        .collect();
+    assert_eq!(
+        variables,
+        [
+            "BOTTLE_ENV_PUBLIC_0",
+            "BOTTLE_ENV_SECRET_0",
+            "BOTTLE_ENV_PUBLIC_1"
+        ]
+    );
+}
+
+#[test]
 fn a_plan_holds_no_value_of_a_secret() {
     let shown = format!("{:?}", full().plan());
     for value in ["ghp_0123456789", "sk-ant-0123456789", "key@sentry"] {
