@@ -103,6 +103,9 @@ impl Body for RequestBody {
         let Self::Some(request) = &mut *self else {
             return Poll::Ready(None);
         };
+        if request.exchange.is_given_up() {
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
         if let Some(denial) = request.exchange.withdrawn_now() {
             return Poll::Ready(Some(Err(request.withdraw(denial))));
         }
@@ -193,7 +196,7 @@ impl<P: Permit> ResponseBody<P> {
         let kind = if inner.is_end_stream() {
             // No one will poll this body; the answer is complete with its head.
             give_back(lease, &ticket);
-            ticket.complete();
+            ticket.complete(idle);
             Kind::Whole(None)
         } else {
             Kind::Upstream(Box::new(ResponseFlow {
@@ -212,7 +215,8 @@ impl<P: Permit> ResponseBody<P> {
 impl<P: Permit> ResponseFlow<P> {
     fn complete(&mut self) {
         give_back(self.lease.take(), &self.ticket);
-        self.ticket.complete();
+        let idle = self.flow.idle();
+        self.ticket.complete(idle);
     }
 
     fn withdraw(&mut self, denial: Denial) -> BrokenOff {

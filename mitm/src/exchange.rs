@@ -1,13 +1,14 @@
 //! What the two directions of one admitted request share, and the one report of its end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use http::StatusCode;
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
 use crate::changes::{Changes, Watch};
 use crate::policy::{Denial, Ended, Outcome, Permit};
@@ -29,6 +30,19 @@ trait Answered: Send {
     fn end(&mut self, ended: Ended);
 }
 
+/// What is left of such a request.
+struct Remaining {
+    ticket: Box<dyn Answered>,
+    /// Who ends it when nobody takes the rest.
+    giving_up: AbortHandle,
+}
+
+impl Drop for Remaining {
+    fn drop(&mut self) {
+        self.giving_up.abort();
+    }
+}
+
 /// The request's side, as the response's side sees it.
 pub(crate) struct Exchange {
     started: Instant,
@@ -40,7 +54,9 @@ pub(crate) struct Exchange {
     request_over: AtomicBool,
     /// Whether there is something in `answered`.
     is_answered: AtomicBool,
-    answered: Mutex<Option<Box<dyn Answered>>>,
+    answered: Mutex<Option<Remaining>>,
+    /// Nobody took anything of the rest for so long that its end was told; nothing more of it goes.
+    given_up: AtomicBool,
     /// Of whoever sends the request's body.
     sending: AtomicWaker,
     failure: Mutex<Option<RequestFailure>>,
@@ -56,6 +72,7 @@ impl Exchange {
             request_over: AtomicBool::new(false),
             is_answered: AtomicBool::new(false),
             answered: Mutex::new(None),
+            given_up: AtomicBool::new(false),
             sending: AtomicWaker::new(),
             failure: Mutex::new(None),
         })
@@ -89,7 +106,7 @@ impl Exchange {
             answered.take()
         };
         if let Some(mut answered) = answered {
-            answered.end(self.ended());
+            answered.ticket.end(self.ended());
         }
     }
 
@@ -104,17 +121,25 @@ impl Exchange {
         }
     }
 
-    /// The answer is complete. The end is told when the request's body is over, too.
-    pub(crate) fn answered<P: Permit>(&self, mut ticket: Ticket<P>) {
+    /// The answer is complete. The end is told when the request's body is over, too, or nobody takes anything of it for `idle`.
+    fn answered<P: Permit>(self: &Arc<Self>, mut ticket: Ticket<P>, idle: Duration) {
         let mut answered = self.answered.lock();
         if self.is_request_over() {
             drop(answered);
             return ticket.end(self.ended());
         }
-        *answered = Some(Box::new(ticket));
+        *answered = Some(Remaining {
+            ticket: Box::new(ticket),
+            giving_up: tokio::spawn(give_up(Arc::downgrade(self), idle)).abort_handle(),
+        });
         self.is_answered.store(true, Ordering::Release);
         drop(answered);
         self.sending.wake();
+    }
+
+    /// Whether nothing of it may go any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
     }
 
     /// Why the rest of a request that is answered must not be sent, if a change has withdrawn it.
@@ -122,7 +147,7 @@ impl Exchange {
         if !self.is_answered.load(Ordering::Acquire) {
             return None;
         }
-        self.answered.lock().as_mut()?.withdrawn_now()
+        self.answered.lock().as_mut()?.ticket.withdrawn_now()
     }
 
     /// Ready when the rest of a request that is answered must not be sent. Asked by whoever sends it alone.
@@ -132,7 +157,7 @@ impl Exchange {
             return Poll::Pending;
         }
         match &mut *self.answered.lock() {
-            Some(answered) => answered.poll_withdrawn(cx),
+            Some(answered) => answered.ticket.poll_withdrawn(cx),
             None => Poll::Pending,
         }
     }
@@ -141,7 +166,7 @@ impl Exchange {
     pub(crate) fn withdrawn(&self, denial: Denial) {
         let answered = self.answered.lock().take();
         if let Some(mut answered) = answered {
-            answered.end(Ended::Withdrawn {
+            answered.ticket.end(Ended::Withdrawn {
                 logged: denial.logged,
             });
         }
@@ -223,14 +248,14 @@ impl<P: Permit> Ticket<P> {
     }
 
     /// The answer is complete.
-    pub(crate) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self, idle: Duration) {
         if self.exchange.is_request_over() {
             // An upstream may have answered in full what was cut.
             let ended = self.exchange.ended();
             self.end(ended);
         } else if self.permit.is_some() {
             let exchange = Arc::clone(&self.exchange);
-            exchange.answered(self.hand_over());
+            exchange.answered(self.hand_over(), idle);
         }
     }
 
@@ -253,6 +278,31 @@ impl<P: Permit> Ticket<P> {
                 ended,
             });
         }
+    }
+}
+
+/// Ends a request that is answered, and whose rest the upstream does not take: while it does not, nobody asks for the body, and its own
+/// timer does not run.
+async fn give_up(exchange: Weak<Exchange>, idle: Duration) {
+    // Where the agent is slow, the body's own timer is first.
+    let idle = idle.saturating_add(idle / 4);
+    loop {
+        let left = match exchange.upgrade() {
+            Some(exchange) if !exchange.is_request_over() => {
+                let left = idle.saturating_sub(exchange.since_progress());
+                if left.is_zero() {
+                    exchange.given_up.store(true, Ordering::Release);
+                    let answered = exchange.answered.lock().take();
+                    if let Some(mut answered) = answered {
+                        answered.ticket.end(Ended::Idle);
+                    }
+                    return;
+                }
+                left
+            }
+            _ => return,
+        };
+        tokio::time::sleep(left).await;
     }
 }
 
@@ -296,8 +346,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_cut_is_told_once_whether_the_answer_or_the_request_is_over_first_and_nothing_is_left() {
+    #[tokio::test]
+    async fn a_cut_is_told_once_whether_the_answer_or_the_request_is_over_first_and_nothing_is_left() {
         let cut = Ended::RequestCut {
             logged: "found it".to_owned(),
         };
@@ -310,13 +360,13 @@ mod tests {
                 &Changes::default(),
             );
             if answered_first {
-                ticket.complete();
+                ticket.complete(Duration::from_secs(60));
                 assert!(told.lock().is_empty(), "the request is not over");
             }
             exchange.fail(RequestFailure::Cut(denial()));
             exchange.request_over();
             if !answered_first {
-                ticket.complete();
+                ticket.complete(Duration::from_secs(60));
             }
             drop(ticket);
             assert_eq!(*told.lock(), std::slice::from_ref(&cut));

@@ -272,7 +272,8 @@ pub enum Ended {
     Refused(Reason),
     /// The upstream broke off inside the response body; the agent saw a broken stream.
     UpstreamBroke,
-    /// No byte of the response body for longer than the idle time-out; the agent saw a broken stream.
+    /// No byte of the response body for longer than the idle time-out; the agent saw a broken stream. Or the upstream had answered and
+    /// took no more of the request for as long.
     Idle,
     /// The agent left before the end.
     AgentGone,

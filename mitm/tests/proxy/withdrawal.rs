@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use mitm::{ConnectPlan, Ended};
+use mitm::{ConnectPlan, Ended, Limits, Timeouts};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
@@ -219,6 +220,45 @@ async fn what_is_sent_after_its_answer_can_be_withdrawn_and_is_over_when_it_ends
             assert_eq!((outcome.ended, outcome.bytes_up), (Ended::Complete, 8));
         }
     }
+}
+
+#[tokio::test]
+async fn what_an_upstream_takes_no_more_of_after_its_answer_is_over_in_the_end() {
+    let serve = serve_raw(|stream| async move {
+        let mut peer = Agent::over(stream);
+        assert!(peer.fill().await);
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        // It stays, and reads nothing.
+        std::future::pending::<()>().await;
+    });
+    let origin = Origin::tls(&[b"http/1.1"], serve).await;
+    let limits = Limits {
+        timeouts: Timeouts {
+            idle: Duration::from_secs(2),
+            ..Timeouts::default()
+        },
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(Script::direct(origin.trust()), limits).await;
+    let name = origin.name();
+    let agent = bench.agent().await;
+    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    agent
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 1000000000\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(read_answer(&mut agent, "POST").await.text(), "ok");
+    let sending = tokio::spawn(async move {
+        let piece = vec![b'x'; 1 << 20];
+        loop {
+            agent.try_send(&piece).await;
+        }
+    });
+    bench.event().await;
+    bench.event().await.admitted();
+    assert_eq!(bench.event().await.finished().ended, Ended::Idle);
+    sending.abort();
 }
 
 #[tokio::test]
