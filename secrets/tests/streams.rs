@@ -407,3 +407,109 @@ fn an_ordinary_event_leaves_at_once() {
     }
     assert_eq!(findings, []);
 }
+
+/// What each rule finds in its example behind `offset` other bytes, moved back to the beginning.
+fn found_behind(offset: usize, example: &str, rule: &str, size: usize) -> Vec<String> {
+    let before = &b"a b c. ".repeat(20)[..offset];
+    let text = [before, b"\n", example.as_bytes(), b"\n and more of it"].concat();
+    let show = |finding: &Finding| {
+        let (start, end) = (finding.span.start, finding.span.end);
+        format!(
+            "{:?} {}..{} {}",
+            finding.confidence,
+            start - offset as u64,
+            end - offset as u64,
+            finding.decoded
+        )
+    };
+    let told = stream(text.chunks(size));
+    let mut own: Vec<String> = told
+        .iter()
+        .filter(|(finding, _)| *finding.rule == *rule)
+        .map(|(finding, left)| {
+            assert!(*left < finding.span.end, "{rule} {offset} {size}");
+            show(finding)
+        })
+        .collect();
+    own.sort();
+    own.dedup();
+    own
+}
+
+#[test]
+fn every_rule_finds_its_examples_at_every_place_of_a_block_and_in_chunks_of_any_size() {
+    const BLOCK: usize = 64;
+    let rules = RuleSet::built_in().unwrap();
+    for rule in rules.rules() {
+        for template in &rule.examples {
+            let example = fill(template, &mut Random(template.len() as u64 * 31));
+            let expected = found_behind(0, &example, &rule.id, usize::MAX);
+            assert!(!expected.is_empty(), "{}: {example}", rule.id);
+            let places = (1..=BLOCK).map(|offset| (offset, usize::MAX));
+            let sizes = [1, 2, 11, BLOCK - 1, BLOCK, BLOCK + 1].into_iter();
+            for (offset, size) in places.chain(sizes.flat_map(|size| [(0, size), (37, size)])) {
+                let found = found_behind(offset, &example, &rule.id, size);
+                assert_eq!(found, expected, "{} {offset} {size}: {example}", rule.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_of_which_one_character_is_escaped_is_found_whichever_it_is() {
+    let token = secret(0);
+    let escapes: [fn(u8) -> String; 4] = [
+        |byte| format!("%{byte:02X}"),
+        |byte| format!("\\u{byte:04x}"),
+        |byte| format!("\\{byte:03o}"),
+        |byte| format!("&#{byte};"),
+    ];
+    for escape in escapes {
+        for at in 0..token.len() {
+            for before in ["", "%41 and some more "] {
+                let mut text = format!("{before}\"").into_bytes();
+                text.extend_from_slice(&token[..at]);
+                text.extend_from_slice(escape(token[at]).as_bytes());
+                text.extend_from_slice(&token[at + 1..]);
+                text.extend_from_slice(b"\" and more");
+                for size in [1, 7, usize::MAX] {
+                    let told = stream(text.chunks(size));
+                    let found = |(finding, left): &(Finding, u64)| {
+                        &*finding.rule == "github-personal-token"
+                            && finding.blocks()
+                            && *left < finding.span.end
+                    };
+                    assert!(told.iter().any(found), "{} {size}", text.escape_ascii());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn base64_with_few_of_its_characters_escaped_is_read_over_the_long_way_between_them() {
+    let token = String::from_utf8(secret(0)).unwrap();
+    // `~` and `?` make a plus and a slash; ordinary letters do not.
+    for shift in 0..8 {
+        for (long, tail) in [(150, 9), (187, 2), (198, 2), (209, 2), (240, 9), (420, 9)] {
+            let plain = format!(
+                "{}~~>??{}{token} {}~~>??",
+                "x".repeat(shift),
+                "some words ".repeat(long / 11),
+                "so on ".repeat(tail)
+            );
+            let form = String::from_utf8(encoded(plain.as_bytes(), 0)).unwrap();
+            let text = format!(
+                "data={}&a=b",
+                form.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+            );
+            for size in [1, 100, usize::MAX] {
+                let told = stream(text.as_bytes().chunks(size));
+                let found = |(finding, _): &(Finding, u64)| {
+                    &*finding.rule == "github-personal-token" && finding.blocks()
+                };
+                assert!(told.iter().any(found), "{shift} {long} {size}: {text}");
+            }
+        }
+    }
+}

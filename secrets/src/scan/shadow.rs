@@ -33,7 +33,7 @@ pub(crate) enum Reading {
 pub(crate) struct Shadow {
     reading: Reading,
     /// What is to be read, ascending and apart.
-    stretches: Vec<Stretch>,
+    stretches: VecDeque<Stretch>,
     /// Within stretches, what was not read before an escape behind it was known, ascending.
     gaps: VecDeque<Range<u64>>,
     open: Option<Open>,
@@ -62,7 +62,7 @@ impl Shadow {
     pub(crate) fn new(reading: Reading) -> Self {
         Self {
             reading,
-            stretches: Vec::new(),
+            stretches: VecDeque::new(),
             gaps: VecDeque::new(),
             open: None,
         }
@@ -71,7 +71,7 @@ impl Shadow {
     /// There is an escape at `offset`, which was known `known` bytes later.
     pub(crate) fn touch(&mut self, offset: u64, known: usize) {
         let (start, end) = (offset.saturating_sub(BEFORE), offset + BEHIND);
-        match self.stretches.last_mut() {
+        match self.stretches.back_mut() {
             Some(last) if start <= last.end => {
                 let escape = offset + known as u64;
                 if last.end < escape {
@@ -79,7 +79,7 @@ impl Shadow {
                 }
                 last.end = last.end.max(end);
             }
-            _ => self.stretches.push(Stretch {
+            _ => self.stretches.push_back(Stretch {
                 start,
                 escape: offset + known as u64,
                 end,
@@ -96,7 +96,7 @@ impl Shadow {
             self.stretches.clear();
             return;
         };
-        while let Some(&Stretch { start, escape, end }) = self.stretches.first() {
+        while let Some(&Stretch { start, escape, end }) = self.stretches.front() {
             let mut open = self.open.take().unwrap_or_else(|| Open {
                 child: Child::new(path, (1, 1)),
                 unescape: Unescape::new(Undo::Lenient),
@@ -105,13 +105,7 @@ impl Shadow {
                 escape,
             });
             let until = end.min(text.end());
-            open.read(
-                session,
-                self.reading,
-                text.slice(text.index(open.read)..text.index(until)),
-                until,
-                &self.gaps,
-            );
+            self.read_on(session, text, &mut open, until);
             let earliest = open.child.earliest();
             while self.gaps.front().is_some_and(|gap| gap.end <= earliest) {
                 self.gaps.pop_front();
@@ -137,25 +131,52 @@ impl Shadow {
                 return;
             }
             open.finish(session, &self.gaps);
-            self.stretches.remove(0);
+            self.stretches.pop_front();
         }
+    }
+
+    /// Reads up to `until`. A gap begins only where nothing was under way when its first byte was read: what goes on,
+    /// as a run of digits does, is this reading's alone, however much of the text was there when the escape behind it
+    /// was known.
+    fn read_on(&mut self, session: &mut Session<'_>, text: Text<'_>, open: &mut Open, until: u64) {
+        let mut index = 0;
+        while let Some(gap) = self.gaps.get(index).cloned().filter(|gap| gap.start <= until) {
+            if gap.start >= open.read {
+                open.read(session, self.reading, text, gap.start, &self.gaps);
+                if !open.is_idle() {
+                    let later = gap.end.min(gap.start + STEP);
+                    if let Some(gap) = self.gaps.get_mut(index) {
+                        gap.start = later;
+                    }
+                    if later < gap.end {
+                        continue;
+                    }
+                }
+            }
+            index += 1;
+        }
+        open.read(session, self.reading, text, until, &self.gaps);
     }
 
     /// Moves the end of the first stretch, over the next one if need be.
     fn lengthen(&mut self, mut end: u64) {
-        while let Some(next) = self.stretches.get(1)
+        while let Some(&next) = self.stretches.get(1)
             && next.start <= end
         {
+            if end < next.escape {
+                let index = self.gaps.partition_point(|gap| gap.start < end);
+                self.gaps.insert(index, end..next.escape);
+            }
             end = end.max(next.end);
             self.stretches.remove(1);
         }
-        if let Some(first) = self.stretches.first_mut() {
+        if let Some(first) = self.stretches.front_mut() {
             first.end = end;
         }
     }
 
     pub(crate) fn needed_from(&self) -> Option<u64> {
-        let next = self.stretches.first().map(|stretch| stretch.start);
+        let next = self.stretches.front().map(|stretch| stretch.start);
         self.open.as_ref().map(|open| open.read).or(next)
     }
 
@@ -180,11 +201,12 @@ impl Open {
         &mut self,
         session: &mut Session<'_>,
         reading: Reading,
-        raw: &[u8],
+        text: Text<'_>,
         until: u64,
         gaps: &VecDeque<Range<u64>>,
     ) {
         let mut decoded = Decoded::default();
+        let raw = text.slice(text.index(self.read)..text.index(until));
         for (offset, &byte) in (self.read..).zip(raw) {
             let seen = Seen {
                 byte,

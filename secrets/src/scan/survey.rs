@@ -360,6 +360,46 @@ mod tests {
         prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
+    #[test]
+    fn every_byte_is_of_the_classes_that_the_detectors_know_at_every_place_of_a_block() {
+        for byte in 0..=u8::MAX {
+            for length in [40, BLOCK, BLOCK + 40, 3 * BLOCK] {
+                for before in [0, 1, 63, 64, 65] {
+                    let mut text = vec![b'!'; before];
+                    text.extend(std::iter::repeat_n(byte, length));
+                    text.push(b'!');
+                    let mut survey = Survey::default();
+                    survey.look(&text, 0, 0);
+                    let run = [Range {
+                        start: before,
+                        end: before + length,
+                    }];
+                    let expected = |class| {
+                        if byte_class::is(byte, class) {
+                            &run[..]
+                        } else {
+                            &[]
+                        }
+                    };
+                    let tokens = expected(byte_class::BASE64 | byte_class::BARE);
+                    assert_eq!(survey.tokens, tokens, "{byte} {length} {before}");
+                    assert_eq!(
+                        survey.pairs,
+                        expected(byte_class::HEX_PAIRS),
+                        "{byte} {length} {before}"
+                    );
+                    let is_letter = byte.is_ascii_alphabetic();
+                    let words = if is_letter || length < WORDS {
+                        &[]
+                    } else {
+                        expected(byte_class::WORDS)
+                    };
+                    assert_eq!(survey.words, words, "{byte} {length} {before}");
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn every_run_is_told_from_its_start_to_its_end(text in text(), from in 0usize..100) {
