@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// So many findings are remembered, to tell none twice.
 const REMEMBERED: usize = 256;
+/// Of a text so many bytes are looked at at once: what is noted of them takes several times as much in the worst case.
+const AT_ONCE: usize = 1 << 20;
 /// Of a name so many bytes are looked at: its end says what it is.
 const NAME: usize = 64;
 /// Parts that are no longer, most header fields and JSON values, are asked first whether they can hold anything.
@@ -70,6 +72,7 @@ impl Stream {
     /// # Errors
     /// The budget was exceeded, now or before.
     pub fn push(&mut self, chunk: &[u8], findings: &mut Vec<Finding>) -> Result<usize, BudgetExceeded> {
+        self.scan.budget.read(chunk.len());
         self.scan
             .work(&mut self.layer, chunk, false, self.lead, findings)?;
         let from = self.layer.hold_from().max(self.lead);
@@ -84,13 +87,20 @@ impl Stream {
         self.push_all(&[], findings)
     }
 
-    /// The last bytes of the stream.
+    /// The last bytes of the stream, however many.
     pub(crate) fn push_all(
         &mut self,
         bytes: &[u8],
         findings: &mut Vec<Finding>,
     ) -> Result<(), BudgetExceeded> {
-        self.scan.work(&mut self.layer, bytes, true, self.lead, findings)
+        self.scan.budget.read(bytes.len());
+        let mut rest = bytes;
+        while let Some((piece, behind)) = rest.split_at_checked(AT_ONCE) {
+            self.scan
+                .work(&mut self.layer, piece, false, self.lead, findings)?;
+            rest = behind;
+        }
+        self.scan.work(&mut self.layer, rest, true, self.lead, findings)
     }
 }
 
@@ -139,6 +149,7 @@ impl Parts {
         }
         let mut layer = Layer::new(DecodePath::default());
         let mut findings = Vec::new();
+        self.scan.budget.read(text.len());
         self.scan.work(&mut layer, text, true, lead, &mut findings)?;
         without_repeats(&mut findings);
         Ok(findings)
@@ -185,7 +196,6 @@ impl Scan {
         lead: u64,
         findings: &mut Vec<Finding>,
     ) -> Result<(), BudgetExceeded> {
-        self.budget.read(bytes.len());
         let mut session = Session {
             engine: &self.engine,
             manner: &self.manner,
