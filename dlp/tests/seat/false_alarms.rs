@@ -18,19 +18,16 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use pipelock_config::{DlpFile, PipelockFile};
 
-/// Source files that are looked at.
-const SOURCES: usize = 1000;
+/// One of so many source files is looked at.
+const SOURCES: u64 = 8;
+/// And of packages, and of pictures and lock files.
+const PACKAGES: u64 = 6;
+const PICTURES: u64 = 2;
 /// Larger ones are tables; the time is better spent on more files.
 const LARGEST: u64 = 48 << 10;
-/// Parts of paths of packages with keys, passwords and recovery phrases in them, or with data that they call a secret.
-const WITH_SECRETS: [&str; 7] = [
-    "bip39-",
-    "bs58-",
-    "url-",
-    "rcgen-",
-    "pem-",
-    "scrypt-",
-    "twox-hash-",
+/// What packages with keys, passwords and recovery phrases in them begin with.
+const WITH_SECRETS: [&str; 8] = [
+    "bip39-", "bs58-", "git2-", "url-", "rcgen-", "pem-", "scrypt-", "zip-",
 ];
 const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
@@ -119,28 +116,68 @@ fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>)
     }
 }
 
-/// `most` of what Cargo keeps in this part of its registry, spread over all.
-fn fetched(part: &str, most: usize, largest: u64, extensions: &[&str]) -> Vec<PathBuf> {
-    let wanted = |path: &Path| {
-        let extension = path.extension().unwrap_or_default();
-        extensions.iter().any(|known| extension == *known)
-            && path.metadata().is_ok_and(|file| file.len() <= largest)
-            && !WITH_SECRETS
-                .iter()
-                .any(|part| path.to_string_lossy().contains(part))
+/// The packages of `Cargo.lock`, as Cargo names their folders: what else a machine's registry holds is not looked at.
+fn packages() -> Vec<String> {
+    let lock = fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();
+    let value = |line: &str, key: &str| {
+        let value = line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')?;
+        Some(value.to_owned())
     };
-    let folder = cargo_home().join("registry").join(part);
-    let mut all = Vec::new();
-    find(&folder, &wanted, &mut all);
-    if all.len() < most {
-        println!(
-            "only {} of {most} files are at hand under {}",
-            all.len(),
-            folder.display()
-        );
+    let (mut packages, mut name) = (Vec::new(), String::new());
+    for line in lock.lines() {
+        name = value(line, "name").unwrap_or(name);
+        packages.extend(value(line, "version").map(|version| format!("{name}-{version}")));
     }
-    let step = (all.len() / most).max(1);
-    all.into_iter().step_by(step).take(most).collect()
+    packages.sort();
+    packages
+}
+
+/// One of `every` files that Cargo keeps in this part of its registry, spread over all packages; always the same ones, as far as
+/// they are there.
+fn fetched(part: &str, every: u64, largest: u64, extensions: &[&str]) -> Vec<PathBuf> {
+    let folder = cargo_home().join("registry").join(part);
+    let mut indexes: Vec<PathBuf> = fs_err::read_dir(&folder)
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+        .unwrap_or_default();
+    indexes.sort();
+    let mut all = Vec::new();
+    for package in packages() {
+        let names = [package.clone(), format!("{package}.crate")];
+        let paths = indexes
+            .iter()
+            .flat_map(|index| names.iter().map(move |name| (index, index.join(name))));
+        let Some((index, path)) = paths.into_iter().find(|(_, path)| path.exists()) else {
+            continue;
+        };
+        let wanted = |path: &Path| {
+            let name = path
+                .strip_prefix(index)
+                .unwrap_or(path)
+                .to_string_lossy()
+                .into_owned();
+            let extension = path.extension().unwrap_or_default();
+            spread(&name).is_multiple_of(every)
+                && extensions.iter().any(|known| extension == *known)
+                && path.metadata().is_ok_and(|file| file.len() <= largest)
+                && !WITH_SECRETS.iter().any(|part| name.starts_with(part))
+        };
+        if path.is_dir() {
+            find(&path, &wanted, &mut all);
+        } else if wanted(&path) {
+            all.push(path);
+        }
+    }
+    if all.is_empty() {
+        println!("nothing is at hand under {}", folder.display());
+    }
+    all
+}
+
+/// A number that a name alone decides (FNV-1a).
+fn spread(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn sources() -> Vec<PathBuf> {
@@ -259,7 +296,7 @@ fn conversations_with_a_model_about_source_files_are_not_refused() {
 
 #[test]
 fn uploads_of_packages_are_not_refused() {
-    let packages = fetched("cache", 60, 300 << 10, &["crate"]);
+    let packages = fetched("cache", PACKAGES, 300 << 10, &["crate"]);
     assert_none_refused(3 * packages.len(), |at| {
         let path = &packages[at / 3];
         let content = fs_err::read(path).ok()?;
@@ -314,7 +351,7 @@ fn pictures_bundles_and_lock_files_are_not_refused() {
     let kinds = [
         "png", "jpg", "jpeg", "gif", "svg", "ico", "woff2", "css", "js", "lock", "json", "html", "orig",
     ];
-    let mut files = fetched("src", 400, 1 << 20, &kinds);
+    let mut files = fetched("src", PICTURES, 1 << 20, &kinds);
     files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock"));
     assert_none_refused(2 * files.len(), |at| {
         let path = &files[at / 2];

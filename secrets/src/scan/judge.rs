@@ -13,6 +13,8 @@ use crate::byte_class;
 use crate::finding::DecodePath;
 use crate::rarity;
 use crate::rule::{Confidence, Judge, Setting};
+use crate::unescape::{Seen, Undo, Unescape};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A token of unknown form must be as unlike words as this, in bits per character ([`rarity`]).
@@ -191,6 +193,7 @@ fn token(text: Text<'_>, range: &Range<usize>, value: &[u8]) -> bool {
         && value.iter().any(u8::is_ascii_digit)
         && value.iter().any(u8::is_ascii_alphabetic)
         && likeness::of(value) == Likeness::Real
+        && !likeness::is_name(value)
         && !is_uuid(value)
         && name::is_credential(identifier(text, range))
 }
@@ -225,9 +228,15 @@ fn password(
     range: &Range<usize>,
     secret: &Range<usize>,
 ) -> Option<Confidence> {
-    let value = text.slice(secret.clone());
+    // The digits of an escape are nobody's choice.
+    let value = &*without_percent(text.slice(secret.clone()));
     let likeness = likeness::of(value);
-    if likeness == Likeness::Mask || !name::is_credential(identifier(text, range)) || is_code(value) {
+    if likeness == Likeness::Mask
+        || !name::is_credential(identifier(text, range))
+        || is_code(value)
+        || is_link(value)
+        || is_listed(text.slice(range.start..secret.start), value)
+    {
         return None;
     }
     let kinds: [fn(&u8) -> bool; 4] = [
@@ -250,6 +259,41 @@ fn password(
         Setting::Traffic => (mixed >= 2).then_some(sure.min(Confidence::Medium)),
         Setting::Source => (quoted && mixed >= 3 && likeness == Likeness::Real).then_some(sure),
     }
+}
+
+/// Percent-encoding undone, where there is some.
+fn without_percent(value: &[u8]) -> Cow<'_, [u8]> {
+    if !value.contains(&b'%') {
+        return Cow::Borrowed(value);
+    }
+    let mut unescape = Unescape::new(Undo::Percent);
+    let mut plain = Vec::with_capacity(value.len());
+    for (&byte, start) in value.iter().zip(0..) {
+        let seen = Seen {
+            byte,
+            start,
+            end: start + 1,
+            literal: true,
+        };
+        unescape.push(seen, |seen| plain.push(seen.byte));
+    }
+    unescape.finish(|seen| plain.push(seen.byte));
+    Cow::Owned(plain)
+}
+
+/// Whether what stands between a name and a text is a comma alone, and the text may be a name: then it is the next of a list, as
+/// of parameters, and not the first one's value.
+fn is_listed(before: &[u8], value: &[u8]) -> bool {
+    before.trim_ascii_end().ends_with(b",")
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// Whether a text is the address of a page. One that carries a password is another rule's, and one with a token in it does
+/// not read like words.
+fn is_link(value: &[u8]) -> bool {
+    value.windows(3).any(|here| here == b"://") && likeness::is_wordy(value)
 }
 
 /// Whether a text is an expression rather than a value.
@@ -316,6 +360,12 @@ fn url_password(setting: Setting, sure: Confidence, value: &[u8]) -> Option<Conf
         (_, Likeness::Mask) => None,
         _ if is_code(value) && !value.iter().all(u8::is_ascii_alphabetic) => None,
         _ if common.contains(&value) => None,
+        // As of any password: letters of one case that read like words are an example's as often as somebody's.
+        (Setting::Traffic, Likeness::Example)
+            if value.iter().all(u8::is_ascii_lowercase) && likeness::is_wordy(value) =>
+        {
+            Some(sure.min(Confidence::Medium))
+        }
         (Setting::Traffic, _) => Some(sure),
         (Setting::Source, Likeness::Real) => Some(sure),
         (Setting::Source, _) => Some(Confidence::Low),

@@ -13,7 +13,7 @@ pub(crate) enum Likeness {
     Real,
 }
 
-const MASKS: [&str; 21] = [
+const MASKS: [&str; 23] = [
     "xxxx",
     "your",
     "****",
@@ -35,11 +35,12 @@ const MASKS: [&str; 21] = [
     "----",
     "todo",
     "undefined",
+    "hunter2",
+    "hunter42",
 ];
-const EXAMPLES: [&str; 20] = [
+const EXAMPLES: [&str; 18] = [
     "example", "sample", "dummy", "fake", "test", "demo", "foobar", "secret", "password", "passwd",
-    "hunter2", "hunter42", "notreal", "not-real", "invalid", "abcdef", "012345", "123456", "987654",
-    "qwerty",
+    "notreal", "not-real", "invalid", "abcdef", "012345", "123456", "987654", "qwerty",
 ];
 /// As many equal characters in a row are not random in anything that is worth finding.
 const REPEATS: usize = 6;
@@ -78,6 +79,51 @@ pub(crate) fn is_wordy(value: &[u8]) -> bool {
     !hexadecimal && digits * 4 < value.len() && rarity::bits_per_character(value) < WORDY_BITS
 }
 
+/// Whether `value` is a name of the kind that programs are made of: words, abbreviations and numbers, told apart by their
+/// case. Of what is random, hardly two characters in a row go together.
+pub(crate) fn is_name(value: &[u8]) -> bool {
+    let kind = |byte: &u8| match byte {
+        b'a'..=b'z' => Some(Kind::Small),
+        b'A'..=b'Z' => Some(Kind::Capital),
+        b'0'..=b'9' => Some(Kind::Digit),
+        b'_' => Some(Kind::Between),
+        _ => None,
+    };
+    let (mut words, mut letters) = (0, 0);
+    let (mut before, mut length) = (Kind::Between, 0);
+    for byte in value {
+        let Some(kind) = kind(byte) else {
+            return false;
+        };
+        // A word may begin with one capital letter.
+        let goes_on = kind == before || (before, kind, length) == (Kind::Capital, Kind::Small, 1);
+        length = if goes_on { length + 1 } else { 1 };
+        if kind != Kind::Between {
+            words += usize::from(!goes_on);
+            letters += 1;
+        }
+        before = kind;
+    }
+    value.iter().any(u8::is_ascii_lowercase)
+        && value.iter().any(u8::is_ascii_uppercase)
+        && letters * 2 >= words * NAME_HALVES
+        && rarity::bits_per_character(value) < NAME_BITS
+}
+
+/// What a character of a name is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Small,
+    Capital,
+    Digit,
+    Between,
+}
+
+/// The words of a name have at least half so many characters on average, and cost less than so many bits: of 16 random letters
+/// and digits one in 20,000 does.
+const NAME_HALVES: usize = 7;
+const NAME_BITS: f32 = 6.6;
+
 /// Identifiers stay below 5.6 bits a character; a random value of 16 characters in one case is at 8 or more.
 const WORDY_BITS: f32 = 5.8;
 
@@ -109,6 +155,20 @@ mod tests {
             "getElementsByClassName",
         ] {
             assert_eq!(of(example.as_bytes()), Likeness::Example, "{example}");
+        }
+    }
+
+    #[test]
+    fn names_of_types_are_names_and_random_values_are_none() {
+        for name in ["Tls12CipherSuite", "EcPrivateKeyRfc5915Der", "Curve25519SeedBin"] {
+            assert!(is_name(name.as_bytes()), "{name}");
+        }
+        for random in [
+            "q7Zt0KxV2mB9rLwE4nYc",
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "wvjxkqzpbtmgrdhs",
+        ] {
+            assert!(!is_name(random.as_bytes()), "{random}");
         }
     }
 
