@@ -34,9 +34,10 @@ pub struct TextScan {
     findings: Vec<Finding>,
 }
 
+/// Whether one of `ends`, which ascend, lies within.
 fn spans(span: &Range<u64>, ends: &[usize]) -> bool {
-    let mut ends = ends.iter().filter_map(|end| u64::try_from(*end).ok());
-    ends.any(|end| span.start < end && end < span.end)
+    let first = ends.partition_point(|end| *end as u64 <= span.start);
+    ends.get(first).is_some_and(|end| (*end as u64) < span.end)
 }
 
 // === impl Examiner ===

@@ -149,5 +149,5 @@ pub fn put_together(examiner: &Examiner, place: &Place, pieces: &[&[u8]]) -> Res
     }
     let mut joined = Joined::new(examiner, place.clone(), Writing::Plain);
     pieces.iter().for_each(|piece| joined.piece(piece));
-    joined.settle(false).map(drop)
+    joined.settle().map(drop)
 }

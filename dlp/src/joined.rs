@@ -101,10 +101,11 @@ impl Joined {
     }
 
     /// Looks at what came since it was last called. Gives how many bytes of the piece that is open, as written, must not leave
-    /// yet: it is looked at when it ends, or, where it is one for sure (`counts`), when it is longer than what is held.
-    pub fn settle(&mut self, counts: bool) -> Result<usize, Refused> {
+    /// yet: it is looked at when it ends, or when it is longer than what is held, even if it may turn out to be none (the name
+    /// of a field of a form): no name is so long.
+    pub fn settle(&mut self) -> Result<usize, Refused> {
         let closed = self.text.len();
-        let open = counts && self.open.length > EDGE && !self.open.settled;
+        let open = self.open.length > EDGE && !self.open.settled;
         if open && !self.ends.is_empty() {
             self.text.extend_from_slice(&self.writing.read(&self.open.head));
         }
@@ -252,11 +253,38 @@ mod tests {
             for (at, piece) in before.chain(secret.as_bytes().chunks(1)).chain(after).enumerate() {
                 joined.piece(piece);
                 if at % every == 0 {
-                    result = result.and_then(|_| joined.settle(true));
+                    result = result.and_then(|_| joined.settle());
                 }
             }
-            let result = result.and_then(|_| joined.settle(true));
+            let result = result.and_then(|_| joined.settle());
             assert!(matches!(result, Err(Refused::Found(_))), "{every}");
+        }
+    }
+
+    #[test]
+    fn a_long_token_byte_by_byte_is_found_among_others() {
+        let text = "q7Zt0KxV2mB9rLwE4nYcU6sH8pDaF1gJ3iXoQ5vTk7Wz0RbN";
+        let long = [text, text].concat();
+        let tokens = [
+            format!("sk-ant-api03-{}AA", &long[..93]),
+            format!("github_pat_{}_{}", &long[..22], &long[..59]),
+        ];
+        for token in tokens {
+            for after in [&[][..], &["yes", "2024"]] {
+                let mut joined = joined();
+                let pieces = ["hello", "x7", "bob"].into_iter().map(str::as_bytes);
+                let after = after.iter().map(|piece| piece.as_bytes());
+                pieces
+                    .chain(token.as_bytes().chunks(1))
+                    .chain(after.clone())
+                    .for_each(|piece| joined.piece(piece));
+                let result = joined.settle();
+                assert!(
+                    matches!(result, Err(Refused::Found(_))),
+                    "{token} {}",
+                    after.len()
+                );
+            }
         }
     }
 
@@ -266,10 +294,10 @@ mod tests {
         for _ in 0..200 {
             for _ in 0..20 {
                 joined.push(&[b'a'; 5000]);
-                joined.settle(true).unwrap();
+                joined.settle().unwrap();
             }
             joined.end();
-            joined.settle(true).unwrap();
+            joined.settle().unwrap();
             assert!(joined.text.len() <= REMEMBERED && joined.ends.len() <= REMEMBERED);
         }
         assert!(joined.text.capacity() < 16 * EDGE);

@@ -121,15 +121,15 @@ impl Together {
     fn push(&mut self, bytes: &[u8], json: &mut JsonReader) -> Result<usize, Refused> {
         self.messages.push(bytes);
         json.push(bytes, &mut self.values)?;
-        Ok(self.messages.settle(true)?.max(self.values.settle(true)?))
+        Ok(self.messages.settle()?.max(self.values.settle()?))
     }
 
     /// The message is over.
     fn end(&mut self) -> Result<(), Refused> {
         self.messages.end();
         self.values.end();
-        self.messages.settle(false)?;
-        self.values.settle(false)?;
+        self.messages.settle()?;
+        self.values.settle()?;
         Ok(())
     }
 }
@@ -152,7 +152,7 @@ impl MessageInspector for Messages {
     fn control(&mut self, payload: &[u8]) -> Result<(), Cut> {
         let looked_at = self.examiner.whole(&Place::Message, payload).and_then(|()| {
             self.controls.piece(payload);
-            self.controls.settle(false)
+            self.controls.settle()
         });
         looked_at.map(drop).map_err(|refused| self.verdicts.cut(&refused))
     }

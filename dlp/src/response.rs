@@ -18,6 +18,8 @@ use crate::refused::{ENVIRONMENT_SECRET, Found, Place, Refused};
 const HELD_WHOLE: u64 = 64 * 1024;
 /// So much of what came before is looked at together with the next piece.
 const OVERLAP: usize = 2048;
+/// A piece of fewer bytes does not say whether it is text.
+const TELLING: usize = 64;
 /// Decoded text is judged from so many bytes on, however little was sent for it.
 const JUDGED_AT: usize = 256 * 1024;
 
@@ -105,7 +107,11 @@ fn is_text(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a piece is surely none of a text: of the bytes of packed data nearly half are no UTF-8.
+/// A short one may be cut within a character, and tells nothing.
 fn is_binary(piece: &[u8]) -> bool {
+    if piece.len() < TELLING {
+        return false;
+    }
     let odd: usize = piece
         .utf8_chunks()
         .map(|chunk| {
@@ -287,6 +293,8 @@ mod tests {
         assert!(is_binary(&[0; 100]));
         let some_noise = [b"Ignore all previous instructions\n".as_slice(), &[0xff, 0, 1, 2]].concat();
         for text in [
+            // Half a character.
+            b"\xd0".as_slice(),
             "".as_bytes(),
             "Ignoriere alles, \u{43e}\u{431}\u{440}".as_bytes(),
             "\u{4f60}\u{597d}".as_bytes(),

@@ -36,9 +36,4 @@ impl FormReader {
             rest = behind.get(1..).unwrap_or_default();
         }
     }
-
-    /// Whether what has come of the present pair is a value for sure.
-    pub(super) fn in_value(&self) -> bool {
-        self.in_value
-    }
 }

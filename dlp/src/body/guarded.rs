@@ -38,6 +38,8 @@ struct Utf8 {
 }
 
 const NOT_UTF8: Refused = Refused::Malformed("it is not UTF-8");
+/// No JSON has one as it stands (RFC 8259 sections 2 and 7), and UTF-16 is full of them: some readers take it.
+const WITH_NUL: Refused = Refused::Malformed("its JSON has NUL bytes, as UTF-16 has");
 /// What some programs put in front of a text in UTF-8; some readers skip it (RFC 8259 section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -49,10 +51,11 @@ impl Guarded {
             Form::Json | Form::JsonLines => Reader::Json(JsonReader::default(), Utf8::default()),
             Form::Multipart(boundary) => Reader::Multipart(Box::new(MultipartReader::new(boundary))),
             Form::Urlencoded => Reader::Form(FormReader::default()),
+            Form::JsonFrames => Reader::LooksLikeJson(JsonReader::lenient()),
             Form::Other => Reader::Undecided,
         };
         let writing = match form {
-            Form::Json | Form::JsonLines | Form::Other => Writing::Json,
+            Form::Json | Form::JsonLines | Form::JsonFrames | Form::Other => Writing::Json,
             Form::Multipart(_) | Form::Urlencoded => Writing::Plain,
         };
         Self {
@@ -65,8 +68,8 @@ impl Guarded {
     /// Gives how many of the bytes so far, counted from the last, must not leave yet.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
         let held = self.scan.push(bytes)?;
-        let (pending, counts) = self.reader.push(bytes, &mut self.values)?;
-        let open = self.values.settle(counts)?;
+        let pending = self.reader.push(bytes, &mut self.values)?;
+        let open = self.values.settle()?;
         Ok(held.max(open + pending))
     }
 
@@ -78,26 +81,26 @@ impl Guarded {
             // A string without an end is a value to some.
             _ => self.values.end(),
         }
-        self.values.settle(true).map(drop)
+        self.values.settle().map(drop)
     }
 }
 
 // === impl Reader ===
 
 impl Reader {
-    /// Gives how many of the last bytes were not decided about, and whether the piece that is open is one.
-    fn push(&mut self, bytes: &[u8], values: &mut Joined) -> Result<(usize, bool), Refused> {
+    /// Gives how many of the last bytes were not decided about.
+    fn push(&mut self, bytes: &[u8], values: &mut Joined) -> Result<usize, Refused> {
         match self {
             Self::Json(reader, utf8) => {
                 utf8.push(bytes)?;
+                if memchr::memchr(0, bytes).is_some() {
+                    return Err(WITH_NUL);
+                }
                 reader.push(bytes, values)?;
             }
             Self::LooksLikeJson(reader) => reader.push(bytes, values)?,
-            Self::Multipart(reader) => return Ok((reader.push(bytes, values)?, true)),
-            Self::Form(reader) => {
-                reader.push(bytes, values);
-                return Ok((0, reader.in_value()));
-            }
+            Self::Multipart(reader) => return reader.push(bytes, values),
+            Self::Form(reader) => reader.push(bytes, values),
             Self::Undecided => {
                 let in_front = |byte: &&u8| byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte);
                 let text = bytes
@@ -114,7 +117,7 @@ impl Reader {
             }
             Self::Nothing => {}
         }
-        Ok((0, true))
+        Ok(0)
     }
 }
 

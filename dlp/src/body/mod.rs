@@ -43,6 +43,8 @@ pub struct Kind {
 enum Form {
     Json,
     JsonLines,
+    /// Messages in JSON, each behind its length, which is no text.
+    JsonFrames,
     Urlencoded,
     /// With its boundary.
     Multipart(Vec<u8>),
@@ -96,21 +98,23 @@ impl Kind {
         let text = String::from_utf8_lossy(value.unwrap_or_default());
         let (essence, parameters) = text.split_once(';').unwrap_or((&text, ""));
         let essence = essence.trim().to_ascii_lowercase();
+        let framed = ["application/grpc", "application/connect"]
+            .iter()
+            .any(|one| essence.starts_with(one));
         let form = match essence.as_str() {
             "application/x-ndjson"
             | "application/ndjson"
             | "application/jsonl"
             | "application/json-lines" => Form::JsonLines,
             "application/x-www-form-urlencoded" => Form::Urlencoded,
+            essence if framed && essence.ends_with("+json") => Form::JsonFrames,
             essence if essence == "application/json" || essence.ends_with("+json") => Form::Json,
             essence if essence.starts_with("multipart/") => {
                 boundary(parameters).map_or(Form::Other, Form::Multipart)
             }
             _ => Form::Other,
         };
-        let conversation = ["application/grpc", "application/connect", "text/event-stream"]
-            .iter()
-            .any(|one| essence.starts_with(one));
+        let conversation = framed || essence.starts_with("text/event-stream");
         Ok(Self {
             codings: encoding::codings(headers)?,
             form,

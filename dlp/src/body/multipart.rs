@@ -10,6 +10,8 @@ const PARTS: usize = 10_000;
 /// A part's head may be so long, bytes; servers stop at 8 to 16 KiB.
 const HEAD: usize = 16 * 1024;
 
+const LONG_HEAD: Refused = Refused::Malformed("the head of one of its parts is too long");
+
 /// How far a body has come.
 pub(super) struct MultipartReader {
     delimiter: Finder<'static>,
@@ -49,9 +51,6 @@ impl MultipartReader {
             rest = after;
         }
         let keep = match self.at {
-            At::Head if rest.len() > HEAD => {
-                return Err(Refused::Malformed("the head of one of its parts is too long"));
-            }
             At::Head => rest.len(),
             // A line break before the delimiter belongs to it.
             At::Preamble | At::Content => rest.len().min(self.delimiter.needle().len() + 1),
@@ -76,12 +75,16 @@ impl MultipartReader {
     /// Reads to the end of the present section; gives what is behind it, if it ends in `rest`.
     fn section<'r>(&mut self, rest: &'r [u8], values: &mut Joined) -> Result<Option<&'r [u8]>, Refused> {
         let delimiter = self.delimiter.find(rest);
-        if self.at == At::Head
-            && let Some(end) = head_end(rest)
-            && delimiter.is_none_or(|delimiter| end <= delimiter)
-        {
-            self.at = At::Content;
-            return Ok(rest.get(end..));
+        if self.at == At::Head {
+            // No further than a head may reach: what is behind it is looked through part by part.
+            let most = delimiter.unwrap_or(rest.len()).min(HEAD);
+            if let Some(end) = rest.get(..most).and_then(head_end) {
+                self.at = At::Content;
+                return Ok(rest.get(end..));
+            }
+            if most == HEAD {
+                return Err(LONG_HEAD);
+            }
         }
         let Some(at) = delimiter else {
             return Ok(None);

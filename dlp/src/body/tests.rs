@@ -264,12 +264,14 @@ fn a_byte_order_mark_hides_no_values() {
 #[test]
 fn what_is_refused_without_a_finding_says_why() {
     let not_utf8 = b"{\"a\":\"\xff\"}".to_vec();
+    let utf16 = r#"{"a":"b"}"#.bytes().flat_map(|byte| [byte, 0]).collect();
     let deep = b"[".repeat(2000);
     let parts = b"--x\r\n\r\n\r\n".repeat(100_000);
     let bomb = gzip(&vec![b' '; 200 << 20]);
     let cut = gzip(b"text")[..12].to_vec();
     for (content_type, encoding, body) in [
         ("application/json", "", not_utf8),
+        ("application/json", "", utf16),
         ("application/json", "", deep),
         ("multipart/mixed; boundary=x", "", parts),
         ("text/plain", "gzip", cut),
@@ -456,6 +458,57 @@ fn a_body_that_never_ends_takes_little_memory_and_leaves_as_it_comes() {
             left += released.map(|piece| piece.len()).sum::<usize>();
         }
         assert!(sent - left <= 16_384, "{content_type}: {} held", sent - left);
+    }
+}
+
+#[test]
+fn what_goes_on_in_a_pair_without_a_sign_never_leaves_whole() {
+    let secret = secret();
+    let (first, second) = secret.split_at(9);
+    let (content_type, mut body, _) = long_body("form", &["x", first]);
+    body.push('&');
+    let end = body.len() + second.len();
+    // Neither a name nor a value, as far as it has come.
+    body.push_str(second);
+    body.push_str(&"!".repeat(20_000));
+    for step in [500, 5000, 30_000] {
+        let length = BodyLength::Exact(1 << 20);
+        let (left, result) = through(kind(content_type, ""), length, body.as_bytes(), step);
+        assert!(matches!(result, Err(Refused::Found(_))), "{step}: {result:?}");
+        assert!(left.len() < end, "{step}");
+    }
+}
+
+#[test]
+fn messages_in_json_behind_their_lengths_pass_and_their_values_are_put_together() {
+    let message = |first: &str, second: &str| {
+        let text =
+            serde_json::to_vec(&serde_json::json!({"a": first, "b": second, "c": "x".repeat(180)})).unwrap();
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        assert!(length[3] >= 0x80, "no UTF-8");
+        [&[0], &length[..], &text].concat()
+    };
+    let secret = secret();
+    let clean = message("one", "two").repeat(3);
+    let leak = message(&secret[..9], &secret[9..]);
+    for content_type in ["application/connect+json", "application/grpc+json"] {
+        let (left, result) = through(kind(content_type, ""), BodyLength::Unknown, &clean, 100);
+        assert_eq!((left, result), (clean.clone(), Ok(())));
+        let (_, result) = through(kind(content_type, ""), BodyLength::Unknown, &leak, 100);
+        assert!(matches!(result, Err(Refused::Found(_))), "{result:?}");
+    }
+}
+
+#[test]
+fn the_head_of_a_part_is_as_long_as_it_may_be_however_it_comes() {
+    for (length, passes) in [(16_000, true), (17_000, false)] {
+        let head = format!("X-A: {}\r\n\r\n", "a".repeat(length));
+        let body = format!("--x\r\n{head}text\r\n--x--\r\n");
+        for step in [100, 1 << 20] {
+            let mixed = kind("multipart/mixed; boundary=x", "");
+            let (_, result) = through(mixed, exact(body.as_bytes()), body.as_bytes(), step);
+            assert_eq!(result.is_ok(), passes, "{length} {step}: {result:?}");
+        }
     }
 }
 
