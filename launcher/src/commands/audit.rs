@@ -57,7 +57,14 @@ impl Audit {
                         .hinted("`bottle audit` shows the proposals, a refusal its own e-…")
                 })?;
                 for slug in &slugs {
-                    parts.extend(story(context, &home, slug, &thread).await?);
+                    match story(context, &home, slug, &thread).await {
+                        Ok(of_it) => parts.extend(of_it),
+                        // One damaged log hides no other's story.
+                        Err(error) if self.slug.is_none() => {
+                            context.printer.warning(&format!("{slug}: {error}"))
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }

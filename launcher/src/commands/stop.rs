@@ -45,8 +45,12 @@ impl Stop {
 
     fn meant<'b>(&self, bottles: &'b [Bottle]) -> Result<Vec<&'b Bottle>> {
         if self.all {
-            let runs =
-                |bottle: &&Bottle| !matches!(bottle.state, BottleState::Preserved | BottleState::Stopped);
+            let runs = |bottle: &&Bottle| match bottle.state {
+                BottleState::Preserved | BottleState::Stopped => false,
+                // It is tried, and told when it cannot be done, where there is anything to take down.
+                BottleState::Damaged => bottle.evidence.has_resources,
+                BottleState::Starting | BottleState::Running | BottleState::Crashed => true,
+            };
             return Ok(bottles.iter().filter(runs).collect());
         }
         let mut meant: Vec<&Bottle> = Vec::new();
@@ -118,6 +122,7 @@ mod tests {
             bottle("b-00000", BottleState::Preserved),
             bottle("c-00000", BottleState::Crashed),
             bottle("d-00000", BottleState::Stopped),
+            bottle("e-00000", BottleState::Damaged),
         ];
         let stop = |slugs: &[&str], all| Stop {
             slugs: slugs.iter().map(|slug| (*slug).to_owned()).collect(),

@@ -219,7 +219,8 @@ fn a_damaged_bottle_keeps_no_permission_of_another_from_being_revoked() {
             "state/bad-00000/metadata.json",
             &METADATA.replace("dev-ab1cd", "bad-00000"),
         )
-        .write("state/bad-00000/egress/config/routes.yaml", "routes: [");
+        .write("state/bad-00000/egress/config/routes.yaml", "routes: [")
+        .write("audit/bad-00000.jsonl", "no entry\n");
     let _egress = egress(&bottle);
     propose(&bottle, "p-00000001", "pypi.org");
     let approved = bottle.run(&["approve", "--yes"]);
@@ -230,6 +231,11 @@ fn a_damaged_bottle_keeps_no_permission_of_another_from_being_revoked() {
         "{revoked}"
     );
     assert!(!bottle.run(&["routes", "show", "dev-ab1cd"]).contains("pypi.org"));
+    let story = bottle.run(&["audit", "--of", "p-00000001"]);
+    assert!(
+        story.starts_with("exit 0\n") && story.contains("revoking pypi.org") && story.contains("bad-00000: "),
+        "{story}"
+    );
 }
 
 #[test]
