@@ -5,7 +5,6 @@
 //! all else. Here such a connection is just polled once more.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -43,11 +42,13 @@ impl Wake for Own {
 }
 
 /// `connection`, polled again at once when it was woken while it was polled.
-pub(crate) async fn again_at_once<T>(connection: impl Future<Output = T>) -> T {
-    let mut connection = pin!(connection);
+///
+/// It is put on the heap: what an `async fn` is given it keeps twice, and a connection is large.
+pub(crate) fn again_at_once<T>(connection: impl Future<Output = T>) -> impl Future<Output = T> {
+    let mut connection = Box::pin(connection);
     let own = Arc::new(Own::default());
     let waker = Waker::from(Arc::clone(&own));
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         own.task.register(cx.waker());
         for _ in 0..AT_ONCE {
             own.stage.store(POLLED, Ordering::Release);
@@ -60,13 +61,13 @@ pub(crate) async fn again_at_once<T>(connection: impl Future<Output = T>) -> T {
         cx.waker().wake_by_ref();
         Poll::Pending
     })
-    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::task::{ArcWake, waker};
+    use std::pin::pin;
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 

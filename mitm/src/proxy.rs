@@ -114,9 +114,10 @@ impl<P: Policy> Proxy<P> {
             if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
                 let ending = endings.begin(connection);
                 let endings = Arc::clone(&endings);
-                let served = agent::serve(Arc::clone(&self.core), stream, connection, Arc::clone(&ending));
+                let core = Arc::clone(&self.core);
+                let served = again_at_once(agent::serve(core, stream, connection, Arc::clone(&ending)));
                 tracker.spawn(async move {
-                    again_at_once(ending.or_abort(served)).await;
+                    ending.or_abort(served).await;
                     endings.over(connection);
                     drop(slot);
                 });
