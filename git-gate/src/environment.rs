@@ -79,9 +79,10 @@ impl AgentSecrets {
         shown(&self.values, name)
     }
 
-    /// Whether a finding of the scanner is one of these.
-    pub fn is_rule(id: &str) -> bool {
-        id.strip_prefix(RULE).is_some_and(|rest| rest.starts_with('-'))
+    /// The value that this rule of the scanner's finds, if it is one of these.
+    pub fn value_of_rule(&self, id: &str) -> Option<&[u8]> {
+        let number = id.strip_prefix(RULE)?.strip_prefix('-')?;
+        self.value(&format!("{SLOT}{number}"))
     }
 }
 
@@ -150,7 +151,11 @@ mod tests {
                 .is_none()
         );
         assert_eq!(read.rules.rules().len(), 2);
-        assert!(AgentSecrets::is_rule(&read.rules.rules()[0].id));
+        assert!(
+            read.value_of_rule(&read.rules.rules()[0].id)
+                .unwrap()
+                .starts_with(b"correct")
+        );
         assert_eq!(read.too_short.len(), 1);
         assert!(read.too_short[0].contains("BOTTLE_ENV_SECRET_1"));
         assert!(read.value("BOTTLE_ENV_SECRET_2").is_some() && read.value("BOTTLE_ENV_SECRET_1").is_none());

@@ -173,9 +173,31 @@ impl Finding {
     }
 }
 
+/// So many findings that overlap are compared with all others of them; of more, each with so many.
+const COMPARED: usize = 256;
+
 /// Drops from `findings` what another one says better: the same secret under a rule that is less sure, or seen
-/// again through a decoding. The rest is in the order of the offsets.
+/// again through a decoding. The rest is in the order of the offsets. Takes time in proportion to how many there are: of findings that
+/// overlap in their hundreds (a whole archive is one span), one may be told twice.
 pub fn without_repeats(findings: &mut Vec<Finding>) {
+    findings.sort_by_key(|finding| finding.span.start);
+    let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
+    let mut overlapping: Vec<Finding> = Vec::new();
+    let mut end = 0;
+    for finding in findings.drain(..) {
+        if finding.span.start >= end {
+            keep_the_better(&mut overlapping, &mut kept);
+        }
+        end = end.max(finding.span.end);
+        overlapping.push(finding);
+    }
+    keep_the_better(&mut overlapping, &mut kept);
+    kept.sort_by(|a, b| (a.span.start, a.span.end, &a.rule).cmp(&(b.span.start, b.span.end, &b.rule)));
+    *findings = kept;
+}
+
+/// Moves to `kept` those that no other of them says better.
+fn keep_the_better(overlapping: &mut Vec<Finding>, kept: &mut Vec<Finding>) {
     // The better of two that overlap: surer, then more specific (a rule by form has a prefix), then less decoded,
     // then longer.
     let rank = |finding: &Finding| {
@@ -187,10 +209,11 @@ pub fn without_repeats(findings: &mut Vec<Finding>) {
             finding.span.start,
         )
     };
-    findings.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.rule.cmp(&b.rule)));
-    let mut kept: Vec<Finding> = Vec::new();
-    for finding in findings.drain(..) {
-        let told = kept.iter().any(|other| {
+    overlapping.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.rule.cmp(&b.rule)));
+    let before = kept.len();
+    for finding in overlapping.drain(..) {
+        let from = before.max(kept.len().saturating_sub(COMPARED));
+        let told = kept.iter().skip(from).any(|other| {
             other.span.start < finding.span.end
                 && finding.span.start < other.span.end
                 // Compressed data is one span for all that is in it.
@@ -202,6 +225,4 @@ pub fn without_repeats(findings: &mut Vec<Finding>) {
             kept.push(finding);
         }
     }
-    kept.sort_by(|a, b| (a.span.start, a.span.end, &a.rule).cmp(&(b.span.start, b.span.end, &b.rule)));
-    *findings = kept;
 }

@@ -5,6 +5,8 @@
 //!
 //! Besides what the rules know, the very values of the agent's own secrets are looked for ([`crate::environment`]).
 
+mod zlib;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -112,14 +114,28 @@ impl Scans {
         let findings = self.scanner.scan(raw, &options).map_err(|_| TooMuch)?;
         let mut hits = self.values(raw, key);
         let values = hits.len();
+        let mut lines = Lines::of(raw);
         for finding in &findings {
             if finding.confidence < Confidence::Medium {
                 continue;
             }
-            let hit = hit(finding, raw);
-            let told = |known: &Hit| known.rule == hit.rule && known.line == hit.line;
+            let hit = self.hit(finding, &mut lines, key);
+            let told = |known: &Hit| {
+                known.rule == hit.rule && known.line == hit.line && known.fingerprint == hit.fingerprint
+            };
             if !hits.iter().take(values).any(told) {
                 hits.push(hit);
+            }
+        }
+        for finding in zlib::findings(&self.scanner, raw, &options)? {
+            if finding.confidence >= Confidence::Medium {
+                let hit = self.hit(&finding, &mut Lines::of(b""), key);
+                let what = format!("{}, in zlib", hit.what);
+                hits.push(Hit {
+                    what,
+                    offset: 0,
+                    ..hit
+                });
             }
         }
         if class == PathClass::Modules {
@@ -145,6 +161,34 @@ impl Scans {
     /// A name that the agent chose, as it may be shown and logged: never with a value of the agent's own in it.
     pub fn shown(&self, name: &[u8]) -> String {
         self.agent.shown(name)
+    }
+
+    fn hit(&self, finding: &secrets::Finding, lines: &mut Lines<'_>, key: &FingerprintKey) -> Hit {
+        let how = if finding.decoded.is_plain() {
+            String::new()
+        } else {
+            format!(", in {}", finding.decoded)
+        };
+        let offset = usize::try_from(finding.span.start).unwrap_or(usize::MAX);
+        let own = self.agent.value_of_rule(&finding.rule);
+        let rule = match own {
+            Some(_) => environment::RULE.into(),
+            None => Arc::clone(&finding.rule),
+        };
+        // Of a long value the rule sees the beginning: it is allowed by the whole, as in any other form.
+        let print = match own {
+            Some(value) => secrets::Fingerprint::of(key.as_bytes(), value),
+            None => finding.fingerprint,
+        };
+        Hit {
+            rule,
+            what: format!("{}{how}", finding.description),
+            sure: finding.confidence == Confidence::High,
+            offset,
+            line: lines.at(offset),
+            redacted: finding.redacted(),
+            fingerprint: print.map(|print| GateFingerprint::of_digest(&print.0)),
+        }
     }
 
     fn found(&self, raw: &[u8], key: &FingerprintKey, wanted: impl Fn(&Range<u64>) -> bool) -> Vec<Hit> {
@@ -174,28 +218,32 @@ impl Scans {
     }
 }
 
-fn hit(finding: &secrets::Finding, raw: &[u8]) -> Hit {
-    let how = if finding.decoded.is_plain() {
-        String::new()
-    } else {
-        format!(", in {}", finding.decoded)
-    };
-    let rule = if AgentSecrets::is_rule(&finding.rule) {
-        environment::RULE.into()
-    } else {
-        Arc::clone(&finding.rule)
-    };
-    Hit {
-        rule,
-        what: format!("{}{how}", finding.description),
-        sure: finding.confidence == Confidence::High,
-        offset: usize::try_from(finding.span.start).unwrap_or(usize::MAX),
-        line: finding.position(raw).0,
-        redacted: finding.redacted(),
-        fingerprint: finding
-            .fingerprint
-            .as_ref()
-            .map(|print| GateFingerprint::of_digest(&print.0)),
+/// Counts lines along offsets that grow: a file can have a finding in every line.
+struct Lines<'a> {
+    raw: &'a [u8],
+    offset: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(raw: &'a [u8]) -> Self {
+        Self {
+            raw,
+            offset: 0,
+            line: 1,
+        }
+    }
+
+    /// The line at `offset`, from 1.
+    fn at(&mut self, offset: usize) -> usize {
+        let offset = offset.min(self.raw.len());
+        if offset < self.offset {
+            (self.offset, self.line) = (0, 1);
+        }
+        let between = self.raw.get(self.offset..offset).unwrap_or_default();
+        self.line += between.iter().filter(|byte| **byte == b'\n').count();
+        self.offset = offset;
+        self.line
     }
 }
 
@@ -287,6 +335,70 @@ mod tests {
             .text(PathClass::File, b"another horse battery\n", &key)
             .unwrap();
         assert_eq!(other, []);
+    }
+
+    #[test]
+    fn lines_are_counted_from_wherever_one_was_asked_for_last() {
+        let mut lines = Lines::of(b"a\nb\n\nc");
+        assert_eq!([0, 2, 5, 2, 99].map(|offset| lines.at(offset)), [1, 2, 4, 2, 4]);
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_findings_is_looked_at_in_time() {
+        let scans = Scans::new(AgentSecrets::read([]).unwrap()).unwrap();
+        let lines: String = (0..60_000)
+            .map(|number| format!("password = \"hT7{number:08}kQz9LmW2\"\n"))
+            .collect();
+        let hits = scans
+            .text(PathClass::File, lines.as_bytes(), &FingerprintKey::new([1; 32]))
+            .unwrap();
+        assert!(hits.len() > 50_000);
+        assert!(hits.iter().is_sorted_by_key(|hit| hit.line) && hits.last().unwrap().line == 60_000);
+    }
+
+    #[test]
+    fn a_value_that_is_allowed_hides_no_other_one_on_its_line() {
+        let long = "a long value, and no other; ".repeat(9);
+        let agent = [
+            ("BOTTLE_ENV_SECRET_0".into(), "correct horse battery".into()),
+            ("BOTTLE_ENV_SECRET_1".into(), long.clone().into()),
+        ];
+        let scans = Scans::new(AgentSecrets::read(agent).unwrap()).unwrap();
+        let key = FingerprintKey::new([1; 32]);
+        let prints = |text: &[u8]| {
+            let hits = scans.text(PathClass::File, text, &key).unwrap();
+            hits.into_iter()
+                .map(|hit| hit.fingerprint.unwrap())
+                .collect::<std::collections::HashSet<_>>()
+        };
+        let packed = |text: &str| {
+            use std::io::Write as _;
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            gzip.write_all(text.as_bytes()).unwrap();
+            gzip.finish().unwrap()
+        };
+        let text = [b"correct horse battery ".to_vec(), packed(&long)].concat();
+        assert_eq!(prints(&text).len(), 2);
+        assert_eq!(prints(long.as_bytes()), prints(&packed(&long)));
+    }
+
+    #[test]
+    fn what_is_in_a_loose_object_of_git_is_found() {
+        use std::io::Write as _;
+        let value = "correct horse battery";
+        let agent = AgentSecrets::read([("BOTTLE_ENV_SECRET_0".into(), value.into())]).unwrap();
+        let scans = Scans::new(agent).unwrap();
+        let key = FingerprintKey::new([1; 32]);
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        zlib.write_all(format!("blob 30\0{} {value} battery horse\n", "battery horse ".repeat(9)).as_bytes())
+            .unwrap();
+        let hits = scans
+            .text(PathClass::File, &zlib.finish().unwrap(), &key)
+            .unwrap();
+        assert_eq!(hits.len(), 1);
+        assert!(hits[0].sure && hits[0].what.ends_with("in zlib"), "{hits:?}");
+        let text = scans.text(PathClass::File, b"x^2 + y^2 = z^2\n", &key).unwrap();
+        assert_eq!(text, []);
     }
 
     #[test]

@@ -143,10 +143,14 @@ impl<'a> Looker<'a> {
             }
         };
         let binary = object.data().iter().take(8000).any(|byte| *byte == 0);
+        if hits.is_empty() {
+            return Ok(());
+        }
+        let shown = self.case.scans.shown(path);
         for hit in hits.iter() {
             let place = Place::File {
                 commit,
-                path: self.case.scans.shown(path),
+                path: shown.clone(),
                 line: (!binary).then_some(hit.line),
             };
             let at = self.looked.findings.len();
