@@ -266,6 +266,8 @@ fn what_programs_and_manuals_say_about_passwords_raises_no_alarm() {
         "let password = b\"hunter42\"; // Bad password;",
         "use crate::{ConnectionSecrets, Tls12CipherSuite, Other};",
         "let private_key_buffer: Curve25519SeedBin = make();",
+        "(&DH_SINGLE_PASS_STD_DH_SHA_224_KDF_SCHEME, \"dhSinglePass-stdDH-sha224kdf-scheme\"),",
+        "docker run -e REGISTRY_PASSWORD -e REGISTRY_HTTP_ADDR=localhost:5000 -v x",
         "all = \"http://Aladdin:opensesame@y.ep\"",
     ] {
         assert_eq!(blocked(text.as_bytes()), Vec::<String>::new(), "{text}");

@@ -236,6 +236,8 @@ fn password(
         || is_code(value)
         || is_link(value)
         || is_listed(text.slice(range.start..secret.start), value)
+        || is_option(text.slice(range.start..secret.start))
+        || is_name_again(identifier(text, range), value)
     {
         return None;
     }
@@ -288,6 +290,23 @@ fn is_listed(before: &[u8], value: &[u8]) -> bool {
         && value
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// Whether between a name and a value a command's next option stands: the value is that one's.
+fn is_option(between: &[u8]) -> bool {
+    between
+        .windows(3)
+        .any(|here| matches!(here, [b' ', b'-', last] if last.is_ascii_alphabetic() || *last == b'-'))
+}
+
+/// Whether a value is its own name in other letters, as in tables of names.
+fn is_name_again(name: &[u8], value: &[u8]) -> bool {
+    let plain = |text: &[u8]| {
+        let kept = text.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        kept.map(u8::to_ascii_lowercase).collect::<Vec<u8>>()
+    };
+    let value = plain(value);
+    !value.is_empty() && plain(name).ends_with(&value)
 }
 
 /// Whether a text is the address of a page. One that carries a password is another rule's, and one with a token in it does
