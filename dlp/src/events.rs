@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use ::guard::event_log::EventLog;
-use contract::{AccessEvent, Decision, DenialReason, Guard, SCHEMA_VERSION, Timestamp};
+use contract::{AccessEvent, Decision, DenialReason, EventId, Guard, SCHEMA_VERSION, Timestamp};
 use mitm::{Ended, Outcome, RequestHead, WayIn, denial_reason};
 
 use crate::policy::CompiledPolicy;
@@ -63,6 +63,11 @@ impl Draft {
             lost_before: 0,
         };
         Self { event, received }
+    }
+
+    /// By which a remedy names it.
+    pub fn event_id(&self) -> &EventId {
+        &self.event.event_id
     }
 
     /// Names the rule that decided, or that would have.

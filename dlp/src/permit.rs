@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use ::guard::event_log::{EventLog, Place as LogPlace};
 use arc_swap::ArcSwap;
 use contract::denial::DENIED_BY_HEADER;
-use contract::{DenialReason, HostName};
+use contract::{DenialReason, EventId, HostName};
 use http::{HeaderMap, StatusCode};
 use mitm::{
     BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
@@ -60,6 +60,8 @@ pub struct Allowed {
 pub struct Verdicts {
     examiner: Examiner,
     supervise: bool,
+    /// The event that tells of the request, if one does.
+    event: Option<EventId>,
     first: Arc<OnceLock<(DenialReason, Option<String>)>>,
 }
 
@@ -105,6 +107,7 @@ impl Admitted {
 
     /// Adds the event that is written when the request is over, and its place.
     pub fn with_event(mut self, log: EventLog, place: LogPlace, draft: Draft) -> Self {
+        self.verdicts = self.verdicts.logged_as(&draft, &log);
         self.event = Some((log, place, draft));
         self
     }
@@ -188,8 +191,15 @@ impl Verdicts {
         Self {
             examiner: examiner.clone(),
             supervise,
+            event: None,
             first: Arc::default(),
         }
+    }
+
+    /// The refusal will be told of by this event; a remedy names it.
+    pub fn logged_as(mut self, draft: &Draft, log: &EventLog) -> Self {
+        self.event = log.is_wanted().then(|| draft.event_id().clone());
+        self
     }
 
     /// The answer to the agent.
@@ -201,12 +211,16 @@ impl Verdicts {
             host: host.as_ref(),
             supervise: self.supervise,
         };
+        let remedy = refused.remedy(telling);
         let mut told_agent = answer::denial(
             refused.status(),
             reason,
             Some(redact::host(self.examiner.host(), self.examiner.policy())),
             refused.message(telling),
-            refused.remedy(telling),
+            match &self.event {
+                Some(event) => remedy.map(|remedy| remedy.after_denial(event.clone())),
+                None => remedy,
+            },
         );
         let close = match refused.rule() {
             Some(rule) => format!("pipelock: {reason} ({rule})"),

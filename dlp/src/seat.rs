@@ -73,8 +73,9 @@ impl SeatGuard {
     }
 
     fn denied(&self, head: &RequestHead, examiner: &Examiner, refused: &Refused, place: LogPlace) -> Denial {
-        let denial = Verdicts::new(examiner, self.supervise).denial(refused);
         let draft = Draft::of_request(&self.log, head, examiner.policy()).with_rule(refused.rule());
+        let verdicts = Verdicts::new(examiner, self.supervise).logged_as(&draft, &self.log);
+        let denial = verdicts.denial(refused);
         self.log
             .write(place, draft.answered(Some(refused.reason()), &denial.told_agent));
         denial
@@ -161,13 +162,14 @@ impl Policy for SeatGuard {
                 ConnectPlan::Intercept { http2: true }
             });
         };
-        let denial = Verdicts::new(&examiner, self.supervise).denial(&refused);
         let received = std::time::Instant::now();
-        let event = Draft::new(&self.log, events::CONNECT, received, policy.generation())
+        let draft = Draft::new(&self.log, events::CONNECT, received, policy.generation())
             .with_target(Some("CONNECT"), Some(&host), None, &policy)
-            .with_rule(refused.rule())
-            .answered(Some(refused.reason()), &denial.told_agent);
-        self.log.write_or_count(event);
+            .with_rule(refused.rule());
+        let verdicts = Verdicts::new(&examiner, self.supervise).logged_as(&draft, &self.log);
+        let denial = verdicts.denial(&refused);
+        self.log
+            .write_or_count(draft.answered(Some(refused.reason()), &denial.told_agent));
         Err(denial)
     }
 

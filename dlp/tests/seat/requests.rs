@@ -120,6 +120,7 @@ fn a_secret_anywhere_in_a_request_is_refused_by_rule_and_place_and_never_told() 
                 assert_eq!((ask.host.as_str(), ask.rule.as_deref()), (HOST, Some(rule)));
                 let event = seat.event();
                 assert_eq!(event.rule.as_deref(), Some(rule));
+                assert_eq!(ask.denial_id.as_ref(), Some(&event.event_id));
                 assert_eq!(
                     (event.decision, event.reason),
                     (Decision::Denied, Some(DenialReason::SecretFound))
