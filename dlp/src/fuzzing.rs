@@ -76,21 +76,24 @@ pub fn body(kind: u8, bytes: &[u8], step: u8) {
     let mut left = 0;
     let mut count = |released: Released| left += released.map(|piece| piece.len()).sum::<usize>();
     let mut refused = false;
-    for piece in text.chunks(usize::from(step) + 1) {
+    let mut pieces = text.chunks(usize::from(step) + 1).peekable();
+    // As the core does it: of a body whose length is known the last piece and the end are one step, and nothing of a step that
+    // is refused leaves.
+    loop {
         let mut released = Released::default();
-        refused = looking
-            .push(Bytes::copy_from_slice(piece), &mut released)
-            .is_err();
+        if let Some(piece) = pieces.next() {
+            refused = looking
+                .push(Bytes::copy_from_slice(piece), &mut released)
+                .is_err();
+        }
+        let over = pieces.peek().is_none();
+        refused = refused || (over && looking.finish(&mut released).is_err());
         if refused {
             break;
         }
         count(released);
-    }
-    let mut released = Released::default();
-    if !refused {
-        refused = looking.finish(&mut released).is_err();
-        if !refused {
-            count(released);
+        if over {
+            break;
         }
     }
     assert_eq!(refused, whole.is_err(), "whole: {whole:?}");

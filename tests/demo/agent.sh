@@ -84,8 +84,9 @@ frames() {
   sleep 1 # until the upstream has agreed
   for text in "$@"; do
     printf "\\x81\\x$(printf '%02x' $((128 + ${#text})))\\x00\\x00\\x00\\x00%s" "$text"
+    sleep 1 # so that each comes by itself: what comes in one go with a token is not let through either
   done
-  sleep 2
+  sleep 1
 }
 socket() {
   local name=$1 answer

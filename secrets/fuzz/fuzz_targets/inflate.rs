@@ -2,23 +2,29 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use secrets::inflate::{Coding, Inflater};
+use secrets::inflate::{Coding, Inflater, Progress};
 use std::ops::ControlFlow;
 
 /// What came out, and whether it ended well.
 fn inflated(coding: Coding, bytes: &[u8], size: usize) -> (Vec<u8>, bool) {
     const MOST: usize = 1 << 20;
     let (mut inflater, mut out) = (Inflater::new(coding), Vec::new());
-    for chunk in bytes.chunks(size) {
-        let pushed = inflater.push(chunk, &mut |piece| {
-            out.extend_from_slice(piece);
-            match out.len() > MOST {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if pushed.is_err() || out.len() > MOST {
-            return (out, false);
+    for mut chunk in bytes.chunks(size) {
+        while !chunk.is_empty() {
+            let pushed = inflater.push(chunk, &mut |piece| {
+                out.extend_from_slice(piece);
+                match out.len() > MOST {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            chunk = match pushed {
+                _ if out.len() > MOST => return (out, false),
+                // Another member follows.
+                Ok(Progress::Ended(at)) if at > 0 => &chunk[at..],
+                Ok(_) => &[],
+                Err(_) => return (out, false),
+            };
         }
     }
     (out, true)
