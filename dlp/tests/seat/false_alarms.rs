@@ -18,6 +18,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use pipelock_config::{DlpFile, PipelockFile};
 
+use crate::registry;
+
 /// One of so many source files is looked at.
 const SOURCES: u64 = 8;
 /// And of packages, and of pictures and lock files.
@@ -93,90 +95,10 @@ fn assert_none_refused(count: usize, make: impl Fn(usize) -> Option<Sent> + Sync
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
-fn cargo_home() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
-    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
-}
-
-fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_symlink() {
-            continue;
-        }
-        if path.is_dir() {
-            find(&path, wanted, found);
-        } else if wanted(&path) {
-            found.push(path);
-        }
-    }
-}
-
-/// The packages of `Cargo.lock`, as Cargo names their folders: what else a machine's registry holds is not looked at.
-fn packages() -> Vec<String> {
-    let lock = fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();
-    let value = |line: &str, key: &str| {
-        let value = line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')?;
-        Some(value.to_owned())
-    };
-    let (mut packages, mut name) = (Vec::new(), String::new());
-    for line in lock.lines() {
-        name = value(line, "name").unwrap_or(name);
-        packages.extend(value(line, "version").map(|version| format!("{name}-{version}")));
-    }
-    packages.sort();
-    packages
-}
-
-/// One of `every` files that Cargo keeps in this part of its registry, spread over all packages; always the same ones, as far as
-/// they are there.
+/// As [`registry::fetched`]: files no larger than this, without the packages that hold secrets.
 fn fetched(part: &str, every: u64, largest: u64, extensions: &[&str]) -> Vec<PathBuf> {
-    let folder = cargo_home().join("registry").join(part);
-    let mut indexes: Vec<PathBuf> = fs_err::read_dir(&folder)
-        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
-        .unwrap_or_default();
-    indexes.sort();
-    let mut all = Vec::new();
-    for package in packages() {
-        let names = [package.clone(), format!("{package}.crate")];
-        let paths = indexes
-            .iter()
-            .flat_map(|index| names.iter().map(move |name| (index, index.join(name))));
-        let Some((index, path)) = paths.into_iter().find(|(_, path)| path.exists()) else {
-            continue;
-        };
-        let wanted = |path: &Path| {
-            let name = path
-                .strip_prefix(index)
-                .unwrap_or(path)
-                .to_string_lossy()
-                .into_owned();
-            let extension = path.extension().unwrap_or_default();
-            spread(&name).is_multiple_of(every)
-                && extensions.iter().any(|known| extension == *known)
-                && path.metadata().is_ok_and(|file| file.len() <= largest)
-                && !WITH_SECRETS.iter().any(|part| name.starts_with(part))
-        };
-        if path.is_dir() {
-            find(&path, &wanted, &mut all);
-        } else if wanted(&path) {
-            all.push(path);
-        }
-    }
-    if all.is_empty() {
-        println!("nothing is at hand under {}", folder.display());
-    }
-    all
-}
-
-/// A number that a name alone decides (FNV-1a).
-fn spread(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    registry::fetched(part, every, &WITH_SECRETS, |path| {
+        registry::has_extension(path, extensions) && path.metadata().is_ok_and(|file| file.len() <= largest)
     })
 }
 
@@ -190,7 +112,7 @@ fn sources() -> Vec<PathBuf> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.strip_prefix(cargo_home())
+    path.strip_prefix(registry::cargo_home())
         .unwrap_or(path)
         .display()
         .to_string()

@@ -13,6 +13,8 @@ mod corpus;
 mod false_alarms;
 mod namespace;
 mod program;
+#[path = "../../../secrets/tests/registry/mod.rs"]
+mod registry;
 mod requests;
 mod seat;
 mod upstream;
