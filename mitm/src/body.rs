@@ -228,19 +228,14 @@ impl<P: Permit> ResponseFlow<P> {
 
     fn fail(&mut self, broken: Broken) -> BrokenOff {
         // When the request's body was cut the upstream's answer breaks as a consequence.
-        let ended = match self.ticket.exchange().take_failure() {
-            Some(RequestFailure::Cut(denial)) => Ended::RequestCut {
-                logged: denial.logged,
+        let of_request = self.ticket.exchange().failed();
+        let ended = of_request.unwrap_or(match broken {
+            Broken::Cut(cut) => Ended::ResponseCut {
+                logged: cut.denial.logged,
             },
-            Some(RequestFailure::Broke(_)) => Ended::AgentGone,
-            None => match broken {
-                Broken::Cut(cut) => Ended::ResponseCut {
-                    logged: cut.denial.logged,
-                },
-                Broken::Transport(_) => Ended::UpstreamBroke,
-                Broken::Idle => Ended::Idle,
-            },
-        };
+            Broken::Transport(_) => Ended::UpstreamBroke,
+            Broken::Idle => Ended::Idle,
+        });
         self.ticket.end(ended);
         BrokenOff
     }

@@ -112,13 +112,17 @@ impl Exchange {
 
     /// How a request ended that is over and whose answer is complete.
     fn ended(&self) -> Ended {
-        match self.take_failure() {
-            Some(RequestFailure::Cut(denial)) => Ended::RequestCut {
+        self.failed().unwrap_or(Ended::Complete)
+    }
+
+    /// How the request ended, if its body did not get through whole.
+    pub(crate) fn failed(&self) -> Option<Ended> {
+        Some(match self.take_failure()? {
+            RequestFailure::Cut(denial) => Ended::RequestCut {
                 logged: denial.logged,
             },
-            Some(RequestFailure::Broke(_)) => Ended::AgentGone,
-            None => Ended::Complete,
-        }
+            RequestFailure::Broke(_) => Ended::AgentGone,
+        })
     }
 
     /// The answer is complete. The end is told when the request's body is over, too, or nobody takes anything of it for `idle`.
