@@ -38,6 +38,12 @@ pub(crate) struct FakeGuard {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// Runs what an asynchronous command does, to its end.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
 impl Drop for FakeGuard {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -44,7 +44,7 @@ async fn all(context: &Context, target: &Target, hosts: &[HostName]) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use crate::apply::fixture::{FakeEngine, Fixture};
+    use crate::apply::fixture::{FakeEngine, Fixture, wait};
     use crate::environment::Environment;
     use crate::proposals::decide::{self, Lasts};
     use contract::{Application, Guard};
@@ -65,13 +65,7 @@ mod tests {
         ]);
         let id = fixture.propose_host("new.example");
         let considered = fixture.consider(&id, Lasts::default());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(decide::approve(&fixture.context, &fixture.target, &considered))
-            .unwrap()
+        wait(decide::approve(&fixture.context, &fixture.target, &considered)).unwrap()
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn with_slots(text: &str, slots: &[(TokenSlot, EnvName)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::fixture::{FakeEngine, Fixture};
+    use crate::apply::fixture::{FakeEngine, Fixture, wait};
     use crate::environment::Environment;
     use crate::proposals::decide::{self, Lasts};
     use crate::proposals::settle::Carried;
@@ -237,13 +237,7 @@ mod tests {
         let id = fixture.propose("p-00000001", ask);
         let considered = fixture.consider(&id, Lasts::default());
         assert_eq!(considered.change.new_slots.len(), 1);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(decide::approve(&fixture.context, &fixture.target, &considered))
-            .unwrap()
+        wait(decide::approve(&fixture.context, &fixture.target, &considered)).unwrap()
     }
 
     fn compose_file(fixture: &Fixture) -> String {

@@ -1,4 +1,4 @@
-use super::fixture::{Fixture, context, slug};
+use super::fixture::{Fixture, context, slug, wait};
 use super::revoke::{self, Revocation};
 use crate::error::Result;
 use crate::home::Home;
@@ -15,11 +15,6 @@ const ONCE: Lasts = Lasts {
     for_: None,
     once: true,
 };
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build().unwrap().block_on(future)
-}
 
 fn approve(fixture: &Fixture, id: &ProposalId) -> Result<Carried> {
     approve_for(fixture, id, Lasts::default())
