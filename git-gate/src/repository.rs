@@ -31,7 +31,14 @@ pub struct Repository {
     /// Held by a push from its judgement until it is settled.
     pushing: Arc<tokio::sync::Mutex<()>>,
     state: parking_lot::Mutex<State>,
+    /// How many `git receive-pack` run in it.
+    receiving: parking_lot::Mutex<usize>,
 }
+
+/// A `git receive-pack` runs in a repository. When the last one is over, what lies in quarantine is nobody's and is removed:
+/// git does not take it along when it is ended just as it begins, or while its own children still write.
+#[derive(Debug)]
+pub struct Receiving(Arc<Repository>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -78,12 +85,19 @@ impl Repository {
             mirroring: tokio::sync::Mutex::new(()),
             pushing: Arc::new(tokio::sync::Mutex::new(())),
             state: parking_lot::Mutex::new(State::default()),
+            receiving: parking_lot::Mutex::new(0),
         })
     }
 
     /// Where it is.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// For a `git receive-pack` that begins; to be dropped when it is over.
+    pub fn receiving(self: &Arc<Self>) -> Receiving {
+        *self.receiving.lock() += 1;
+        Receiving(Arc::clone(self))
     }
 
     /// Waits until no other push is judged or forwarded.
@@ -115,6 +129,22 @@ impl Repository {
             }
         }
         Ok(tips)
+    }
+}
+
+// === impl Receiving ===
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        // Held to the end: whoever begins now has no quarantine yet.
+        let mut receiving = self.0.receiving.lock();
+        *receiving = receiving.saturating_sub(1);
+        if *receiving > 0 {
+            return;
+        }
+        if let Err(error) = remove_quarantines(&self.0.directory) {
+            tracing::warn!("a quarantine stays until the next push: {error}");
+        }
     }
 }
 
@@ -179,6 +209,26 @@ fn remove_half_packs(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes what receive-packs left that are over.
+fn remove_quarantines(directory: &Path) -> io::Result<()> {
+    for entry in fs_err::read_dir(directory.join("objects"))? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b"tmp_objdir-") {
+            continue;
+        }
+        let mut tries = 0;
+        loop {
+            match fs_err::remove_dir_all(entry.path()) {
+                // A process that was just killed wrote its last file.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 5 => tries += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                done => break done?,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes quarantines, half packs and locks that a killed gate left.
 fn sweep(directory: &Path) -> io::Result<()> {
     unlock(directory, false)?;
@@ -233,6 +283,21 @@ mod tests {
         for (at, name) in names.iter().enumerate() {
             assert!(!name.contains('/') && !names[at + 1..].contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_quarantine_goes_with_the_last_push_and_not_before() {
+        let root = tempfile::tempdir().unwrap();
+        let repository = Arc::new(Repository::open(root.path(), ROUTE).unwrap());
+        let left = repository.directory().join("objects/tmp_objdir-incoming-x");
+        let (first, second) = (repository.receiving(), repository.receiving());
+        fs_err::create_dir_all(left.join("pack")).unwrap();
+        fs_err::write(left.join("pack/tmp_pack_x"), "half").unwrap();
+        drop(first);
+        assert!(left.exists());
+        drop(second);
+        assert!(!left.exists());
+        assert!(repository.directory().join("objects/pack").exists());
     }
 
     #[test]

@@ -144,6 +144,10 @@ async fn finish(mut child: Child, group: &Group, asked_to_end: bool) {
         Some(ended) => ended,
         None => child.wait().await,
     };
+    if asked_to_end {
+        // What git started and did not wait for.
+        group.kill();
+    }
     if let Err(error) = ended {
         tracing::warn!("git's end is not known: {error}");
     }

@@ -24,7 +24,7 @@ use crate::events::Events;
 use crate::git::Git;
 use crate::hook::message::{Answer, Kind, Question, RefResult, Update};
 use crate::push::scan::Scans;
-use crate::repository::{FRESH, Turn};
+use crate::repository::{FRESH, Receiving, Turn};
 use crate::table::{Remote, Table};
 
 /// The longest question, in bytes.
@@ -67,6 +67,7 @@ pub struct Open {
     pushes: Arc<Pushes>,
     /// Its name, for the hooks.
     pub name: String,
+    _receiving: Receiving,
 }
 
 // === impl Pushes ===
@@ -89,6 +90,7 @@ impl Pushes {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
+        let receiving = remote.repository.receiving();
         let session = Session {
             remote,
             state: Mutex::new(State::Opened),
@@ -98,6 +100,7 @@ impl Pushes {
         Open {
             pushes: Arc::clone(self),
             name,
+            _receiving: receiving,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use contract::gate::{Caps, GatePolicy};
 use contract::{Decision, DenialReason};
@@ -241,11 +242,14 @@ fn a_push_that_dies_in_the_middle_leaves_nothing_and_blocks_nobody() {
         line.len() + 4 + 4 + 12,
         line.len() + 4
     );
-    for _ in 0..3 {
+    // Each a moment later than the last: git is ended before, while and after it makes its quarantine.
+    for moment in 0..40 {
         let mut stream = TcpStream::connect(gate.address.trim_start_matches("http://")).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(250 * moment));
         drop(stream);
     }
+    no_quarantine_is_left(&gate);
     work.write("file", "x\n");
     let commit = work.commit("a good one");
     work.push_ok(&["main"]);
