@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::activity::Activity;
+use crate::ahead;
 use crate::answer::{self, ESTABLISHED};
 use crate::authority::Authority;
 use crate::connect::{CONNECTION_WINDOW, READ_AT_ONCE, STREAM_WINDOW};
@@ -123,6 +124,10 @@ async fn serve_connect<P: Policy>(
             return answer::answer_and_close(&mut stream, &denial.told_agent).await;
         }
     };
+    let begun = match plan {
+        ConnectPlan::Intercept { .. } => ahead::begin(&core, &authority),
+        ConnectPlan::Passthrough => None,
+    };
     if stream.write_all(ESTABLISHED).await.is_err() {
         return;
     }
@@ -131,7 +136,7 @@ async fn serve_connect<P: Policy>(
         ConnectPlan::Passthrough => return pass_through(&core, stream, &request, &ending).await,
     };
     let Some(Intercepted { stream, http2, ahead }) =
-        intercept(&core, stream, connection, &authority, http2).await
+        intercept(&core, stream, connection, &authority, http2, begun).await
     else {
         return;
     };

@@ -37,19 +37,29 @@ pub(crate) async fn connect(
     limits: &Limits,
     slot: OwnedSemaphorePermit,
 ) -> Result<Sender, DialError> {
-    let authority = &key.authority;
     let stream = dial(
         &upstream.dialer,
-        authority,
+        &key.authority,
         key.tls,
         limits.timeouts.connect,
         slot,
     )
     .await?;
-    if !key.tls {
-        return http1_sender(stream, limits).await;
+    if key.tls {
+        speak(upstream, key, stream, limits).await
+    } else {
+        http1_sender(stream, limits).await
     }
-    let stream = secure(upstream.tls(key.http2), stream, authority, limits).await?;
+}
+
+/// TLS over a stream to where `key` leads, and the protocol that is agreed on.
+pub(crate) async fn speak(
+    upstream: &Upstream,
+    key: &Key,
+    stream: Rewound<Stream>,
+    limits: &Limits,
+) -> Result<Sender, DialError> {
+    let stream = secure(upstream.tls(key.http2), stream, &key.authority, limits).await?;
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         http2_sender(stream, limits).await
     } else {

@@ -165,9 +165,9 @@ pub trait Policy: Send + Sync + 'static {
         }))
     }
 
-    /// How the host of an admitted CONNECT will most likely be dialled, when its connection may be made while the
-    /// agent's TLS handshake goes on: it saves the first request the wait. Nothing but a TLS handshake is sent on it, and only
-    /// a request that is admitted to the same [`Upstream`] gets it.
+    /// How the host of an admitted CONNECT will most likely be dialled, when its connection may be made before a request asks
+    /// for it, which saves the first one the wait. Nothing but a TLS handshake is sent on it, that only when the agent's own names
+    /// the host, and only a request that is admitted to the same [`Upstream`] gets it.
     fn dial_ahead(&self, _authority: &Authority) -> Option<Arc<Upstream>> {
         None
     }

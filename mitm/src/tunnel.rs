@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::ahead::{self, Ahead};
+use crate::ahead::{self, Ahead, Dialled};
 use crate::answer::{self, ALERT_UNRECOGNIZED_NAME};
 use crate::authority::{Authority, DnsName, Host};
 use crate::core::Core;
@@ -40,17 +40,18 @@ pub(crate) struct Tunnel<'a, P> {
     authority: &'a Authority,
 }
 
-/// Terminates the agent's TLS. None: refused (and reported) or gone.
+/// Terminates the agent's TLS. None: refused (and reported) or gone. `begun`: the upstream connection that is dialled already.
 pub(crate) async fn intercept<P: Policy>(
     core: &Core<P>,
     stream: Rewound<Stream>,
     connection: ConnectionId,
     authority: &Authority,
     http2: bool,
+    begun: Option<Dialled>,
 ) -> Option<Intercepted> {
     let tunnel = Tunnel::new(core, connection, authority);
     let deadline = Instant::now() + core.limits.timeouts.tls;
-    let handshake = tokio::time::timeout_at(deadline, tunnel.handshake(stream, http2));
+    let handshake = tokio::time::timeout_at(deadline, tunnel.handshake(stream, http2, begun));
     handshake.await.unwrap_or_else(|_| {
         tunnel.refuse(Reason::TlsHandshake, &too_late(core.limits.timeouts.tls), false);
         None
@@ -70,9 +71,15 @@ impl<'a, P: Policy> Tunnel<'a, P> {
         }
     }
 
-    async fn handshake(&self, mut stream: Rewound<Stream>, http2: bool) -> Option<Intercepted> {
+    async fn handshake(
+        &self,
+        mut stream: Rewound<Stream>,
+        http2: bool,
+        begun: Option<Dialled>,
+    ) -> Option<Intercepted> {
         let first = self.first_bytes(&mut stream).await?;
-        self.accept(Rewound::new(first.freeze(), stream), http2).await
+        self.accept(Rewound::new(first.freeze(), stream), http2, begun)
+            .await
     }
 
     /// Reads until it is certain that a TLS handshake begins. None: refused (and reported) or gone.
@@ -100,7 +107,12 @@ impl<'a, P: Policy> Tunnel<'a, P> {
         }
     }
 
-    async fn accept(&self, stream: Rewound<Rewound<Stream>>, http2: bool) -> Option<Intercepted> {
+    async fn accept(
+        &self,
+        stream: Rewound<Rewound<Stream>>,
+        http2: bool,
+        begun: Option<Dialled>,
+    ) -> Option<Intercepted> {
         let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
         let mut start = match acceptor.await {
             Ok(start) => start,
@@ -119,7 +131,7 @@ impl<'a, P: Policy> Tunnel<'a, P> {
             return None;
         }
         let http2_next = http2 && offers_http2(&start.client_hello());
-        let ahead = ahead::begin(self.core, self.authority, http2_next);
+        let ahead = ahead::go_on(self.core, self.authority, begun, http2_next);
         let config = match self.core.certificates.config(&self.authority.host, http2).await {
             Ok(config) => config,
             Err(error) => {

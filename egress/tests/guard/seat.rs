@@ -50,6 +50,7 @@ struct Shared {
     /// How many WebSockets have ended.
     ended: watch::Sender<usize>,
     tunnels: Mutex<Vec<String>>,
+    spoken_in: Mutex<Vec<String>>,
     issuer: Issuer<'static, KeyPair>,
     upstream_issuer: Issuer<'static, KeyPair>,
     /// Lets a stream at `/events` go on.
@@ -83,6 +84,7 @@ impl Seat {
             messages: Mutex::default(),
             ended: watch::Sender::new(0),
             tunnels: Mutex::default(),
+            spoken_in: Mutex::default(),
             issuer,
             upstream_issuer,
             next_event: Notify::new(),
@@ -124,6 +126,11 @@ impl Seat {
         self.shared.tunnels.lock().clone()
     }
 
+    /// The tunnels in which there was a byte.
+    pub(crate) fn spoken_in(&self) -> Vec<String> {
+        self.shared.spoken_in.lock().clone()
+    }
+
     pub(crate) fn next_event(&self) {
         self.shared.next_event.notify_one();
     }
@@ -144,10 +151,16 @@ async fn serve(mut stream: UnixStream, shared: Arc<Shared>) {
     let text = String::from_utf8(head).unwrap();
     let target = text.split(' ').nth(1).unwrap().to_owned();
     shared.tunnels.lock().push(target.clone());
-    stream
-        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        .await
-        .unwrap();
+    let established = b"HTTP/1.1 200 Connection established\r\n\r\n";
+    if stream.write_all(established).await.is_err() {
+        return;
+    }
+    let Ok(first) = stream.read_u8().await else { return };
+    shared.spoken_in.lock().push(target.clone());
+    let stream = Rewound {
+        head: vec![first],
+        stream,
+    };
     let host = target.strip_suffix(":443").unwrap();
     let issuer = if host.starts_with("through.") {
         &shared.upstream_issuer

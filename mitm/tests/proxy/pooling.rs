@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mitm::{AddressRules, Dialer, Forward, Limits, Upstream};
+use mitm::{AddressRules, Dialer, Forward, Limits, Reason, Upstream};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
 
 use crate::harness::*;
 
@@ -402,4 +404,36 @@ async fn a_connection_made_ahead_does_not_carry_what_another_upstream_is_for() {
         .tunnel(&name, &bench.authority, &[b"http/1.1"])
         .await;
     assert_eq!(agent.request(get(&name, "/")).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_connection_made_ahead_is_spoken_on_only_once_the_agent_names_the_host() {
+    let (say, mut heard) = mpsc::unbounded_channel();
+    let origin = Origin::plain(serve_raw(move |mut io| {
+        let say = say.clone();
+        async move {
+            let mut bytes = Vec::new();
+            let _ = io.read_to_end(&mut bytes).await;
+            let _ = say.send(bytes);
+        }
+    }))
+    .await;
+    let mut script = Script::direct(origin.trust());
+    script.dials_ahead = true;
+    let mut bench = Bench::start(script).await;
+    let mut agent = bench.agent().await;
+    assert_eq!(agent.connect(&origin.name()).await.status, 200);
+    within(async {
+        while origin.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let session = agent
+        .tls("other.test", bench.authority.client(&[b"http/1.1"]))
+        .await;
+    assert!(session.is_err());
+    bench.event().await;
+    assert_eq!(bench.event().await.refused(), Reason::AuthorityMismatch);
+    assert_eq!(within(heard.recv()).await.unwrap(), b"");
 }

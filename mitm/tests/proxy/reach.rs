@@ -288,6 +288,25 @@ async fn a_proxys_refusal_of_connect_reaches_the_agent_whole_and_as_the_proxys_o
 }
 
 #[tokio::test]
+async fn a_proxy_that_refused_a_connection_made_ahead_is_not_asked_again_by_the_request() {
+    let mut script = Script::direct(TestAuthority::new("unused").client(&[]));
+    script.connect = Box::new(|_| Err(denial(451, "the seat says no")));
+    let (mut seat, address, _directory) = chained(script).await;
+    let mut script = Script::through_proxy(address, seat.authority.client(&[]));
+    script.dials_ahead = true;
+    let front = Bench::start(script).await;
+    let mut agent = front
+        .agent()
+        .await
+        .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
+        .await;
+    assert!(matches!(seat.event().await, Event::Connect { .. }));
+    let answer = agent.request(get("api.test", "/")).await;
+    assert_eq!((answer.status, answer.text()), (451, "the seat says no"));
+    seat.no_event();
+}
+
+#[tokio::test]
 async fn a_way_around_the_trusted_proxy_fails_tls() {
     let origin = hello().await;
     // The "proxy" tunnels blindly to the origin instead of intercepting.
