@@ -5,7 +5,9 @@ use crate::environment::Environment;
 use crate::error::Result;
 use crate::home::Home;
 use crate::printer::Printer;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 
 /// Run a coding agent in a container without a network, behind guards that hold its credentials.
 #[derive(Debug, Parser)]
@@ -65,6 +67,23 @@ impl Context {
     pub fn home(&self) -> Result<Home> {
         Home::of(&self.environment)
     }
+}
+
+/// A mistake on the command line, with the way out that clap cannot know: `--cwd` takes a directory where one follows, and so
+/// takes an agent that was meant for the command.
+pub fn explained(mut error: clap::Error, arguments: impl IntoIterator<Item = OsString>) -> clap::Error {
+    let lacks_agent = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::Strings(missing)) if missing.iter().any(|argument| argument == "<AGENT>")
+    );
+    if error.kind() == ErrorKind::MissingRequiredArgument
+        && lacks_agent
+        && arguments.into_iter().any(|argument| argument == "--cwd")
+    {
+        let tip = "the word after `--cwd` is its directory; write the agent first, as in `bottle start AGENT --cwd`";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 impl Command {

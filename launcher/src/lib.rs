@@ -44,20 +44,28 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // clap tells help and version on stdout (0), mistakes on stderr (2).
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return match cli::explained(error, std::env::args_os()).print() {
+                Err(lost) if code == 0 && lost.kind() != std::io::ErrorKind::BrokenPipe => told(
+                    &printer::Printer::to_process(false, false),
+                    &printer::unwritten(lost),
+                ),
+                _ => ExitCode::from(code),
+            };
         }
     };
     let environment = environment::Environment::of_process();
     let printer = printer::Printer::to_process(cli.json, environment.colour());
     let context = cli::Context { environment, printer };
-    match run_command(cli.command, &context) {
+    match run_command(cli.command, &context).and_then(|()| context.printer.all_written()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            context.printer.error(&error);
-            ExitCode::from(error.kind().exit_code())
-        }
+        Err(error) => told(&context.printer, &error),
     }
+}
+
+fn told(printer: &printer::Printer, error: &error::Error) -> ExitCode {
+    printer.error(error);
+    ExitCode::from(error.kind().exit_code())
 }
 
 fn run_command(command: cli::Command, context: &cli::Context) -> error::Result<()> {

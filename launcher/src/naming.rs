@@ -52,6 +52,18 @@ pub fn container(slug: &Slug, service: &str) -> String {
     }
 }
 
+/// The compose service of a container with this name; the name itself, where it is no container of the bottle's.
+pub fn service_of<'n>(slug: &Slug, name: &'n str) -> &'n str {
+    let between = name
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.strip_suffix(slug.as_str()));
+    match between {
+        None => name,
+        Some("") => AGENT,
+        Some(service) => service.trim_end_matches('-'),
+    }
+}
+
 /// Whether a container's name is one that this bottle may have.
 pub fn is_container_of(name: &str, slug: &Slug) -> bool {
     name.strip_prefix(PREFIX)

@@ -9,7 +9,7 @@ use crate::error::Error;
 use contract::text::is_deceptive;
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ struct Stream {
     out: Box<dyn Write + Send>,
     colour: bool,
     terminal: bool,
+    /// Why a line did not get out: the first time that it happened.
+    lost: Option<std::io::Error>,
 }
 
 /// The one way out. Cloning shares the streams.
@@ -48,13 +50,15 @@ impl Colour {
 }
 
 impl Stream {
-    /// A peer that closed the pipe is no reason to fail: `bottle list | head` is fine.
     fn line(&mut self, text: &str) {
-        let _ = self
+        let written = self
             .out
             .write_all(text.as_bytes())
             .and_then(|()| self.out.write_all(b"\n"))
             .and_then(|()| self.out.flush());
+        if let Err(error) = written {
+            self.lost.get_or_insert(error);
+        }
     }
 
     fn painted(&self, colour: Colour, text: &str) -> String {
@@ -76,6 +80,7 @@ impl Printer {
                 out,
                 colour: colour && terminal,
                 terminal,
+                lost: None,
             }))
         };
         Self {
@@ -93,6 +98,7 @@ impl Printer {
                 out: Box::new(Into(Arc::clone(to))),
                 colour: false,
                 terminal: false,
+                lost: None,
             }))
         };
         let printer = Self {
@@ -120,6 +126,28 @@ impl Printer {
             .map_err(|error| Error::failed("the answer cannot be written as JSON").because(error))?;
         self.data(&json_without_deception(&text));
         Ok(())
+    }
+
+    /// The same on one line: for data that goes on and on.
+    pub fn json_line(&self, value: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| Error::failed("the answer cannot be written as JSON").because(error))?;
+        self.data(&json_without_deception(&text));
+        Ok(())
+    }
+
+    /// Whether anybody still reads the data: whoever closed the pipe (`bottle logs --follow SLUG | head`) waits for the end.
+    pub fn has_reader(&self) -> bool {
+        let data = self.data.lock();
+        !matches!(&data.lost, Some(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+
+    /// Whether all data got out. A peer that closed the pipe is no reason to fail: `bottle list | head` is fine. A full disk is.
+    pub fn all_written(&self) -> Result<(), Error> {
+        match self.data.lock().lost.take() {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritten(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Data as columns, on stdout: as wide as their longest cell, two spaces between. Without rows nothing is
@@ -249,6 +277,17 @@ impl Printer {
             .write_all(text.as_bytes())
             .and_then(|()| messages.out.flush());
     }
+}
+
+/// Data that was lost.
+pub(crate) fn unwritten(error: std::io::Error) -> Error {
+    let kind = Error::from(std::io::Error::from(error.kind())).kind();
+    Error::new(
+        kind,
+        "standard output cannot be written, and what was to be shown is lost",
+    )
+    .because(error)
+    .hinted("the command itself is done; make room where its output goes")
 }
 
 /// Something under way. Dropped without an end, it counts as failed and leaves the line it began.

@@ -24,7 +24,7 @@ pub struct Approve {
     pub edit: bool,
 
     /// For this long only, such as 30m, 2h or 7d.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub for_: Option<Duration>,
 
     /// For one request only.
@@ -207,7 +207,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .checked_mul(seconds)
         .map(Duration::from_secs)
         .filter(|duration| !duration.is_zero() && *duration <= LONGEST);
-    duration.ok_or_else(|| "it is to be between 1 second and 365 days".to_owned())
+    duration.ok_or_else(|| "write one between 1 second (1s) and 365 days (365d)".to_owned())
 }
 
 #[cfg(test)]

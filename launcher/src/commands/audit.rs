@@ -53,8 +53,9 @@ impl Audit {
             Some(of) => {
                 let thread = Thread::parse(of).ok_or_else(|| {
                     let shown = contract::text::harmless(of);
-                    Error::usage(format!("`{shown}` is none of p-…, g-… and e-…"))
-                        .hinted("`bottle audit` shows the proposals, a refusal its own e-…")
+                    Error::usage(format!("`{shown}` is none of p-…, g-… and e-…")).hinted(
+                        "`bottle audit` shows the proposals, a refusal and `bottle logs` the requests",
+                    )
                 })?;
                 for slug in &slugs {
                     match story(context, &home, slug, &thread).await {
@@ -72,11 +73,18 @@ impl Audit {
         if slugs.len() > 1 || self.of.is_some() {
             parts.sort_by_key(Part::time);
         }
+        if let Some(of) = &self.of
+            && parts.is_empty()
+        {
+            return Err(Error::usage(format!("no audit log knows of {of}")).hinted(
+                "`bottle audit` shows what there is; a request that led to no proposal is in `bottle logs SLUG` alone",
+            ));
+        }
         if context.printer.wants_json() {
             return context.printer.json(&parts);
         }
         if parts.is_empty() {
-            context.printer.message("nothing was audited");
+            nothing(context);
         }
         let several = slugs.len() > 1;
         for part in &parts {
@@ -174,8 +182,15 @@ async fn story(context: &Context, home: &Home, slug: &Slug, thread: &Thread) -> 
     Ok(parts)
 }
 
+fn nothing(context: &Context) {
+    context.printer.message("nothing was audited");
+}
+
 fn verify(context: &Context, home: &Home, slugs: Vec<Slug>) -> Result<()> {
     let printer = &context.printer;
+    if slugs.is_empty() && !printer.wants_json() {
+        nothing(context);
+    }
     let mut told = Vec::new();
     for slug in slugs {
         let (entries, findings) = audit::verify(&AuditLog::of(home, &slug))?;

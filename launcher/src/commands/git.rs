@@ -27,10 +27,10 @@ pub enum GitCommand {
         /// The fingerprint that the refusal shows (fp-…).
         fingerprint: GateFingerprint,
         /// Why it is no secret; kept in the audit log.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
         /// For how long, such as 30m, 2h or 7d.
-        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
         for_: Duration,
         /// The bottle, by its slug or the beginning of it. Default: the only one.
         #[arg(long, value_name = "SLUG")]

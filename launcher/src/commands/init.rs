@@ -34,11 +34,12 @@ impl Init {
             .map(|path| path.display().to_string())
             .collect();
         if !there.is_empty() {
+            let are = if there.len() == 1 { "is" } else { "are" };
             return Err(Error::failed(format!(
-                "{} is there already; nothing was written",
+                "{} {are} there already; nothing was written",
                 there.join(" and ")
             ))
-            .hinted("change it by hand, then run `bottle check`"));
+            .hinted("change what is there by hand, then run `bottle check`"));
         }
         for folder in [
             home.root().to_owned(),

@@ -5,12 +5,15 @@ use crate::engine::Engine;
 use crate::engine::logs::Part;
 use crate::engine::resources::Container;
 use crate::error::{Error, Result};
+use crate::home::Home;
 use crate::lifecycle::interrupt::Interrupts;
 use crate::lifecycle::{Bottle, observe};
 use crate::naming;
 use clap::Args;
+use contract::Slug;
 use futures_util::stream::{Peekable, select_all};
 use futures_util::{Stream, StreamExt as _};
+use serde::Serialize;
 use std::pin::Pin;
 
 /// Show what a bottle's containers logged, in the order of time.
@@ -37,7 +40,7 @@ impl Logs {
         let home = context.home()?;
         let engine = Engine::connect(&context.environment).await?;
         let bottles = observe::all(&engine, &home).await?;
-        let bottle = observe::find(&bottles, &self.slug)?;
+        let bottle = observe::find(&bottles, &self.slug).map_err(|error| over(error, &home, &self.slug))?;
         if bottle.owned.containers.is_empty() {
             return self.kept(context, bottle, &home.state(&bottle.slug).compose_log());
         }
@@ -51,13 +54,7 @@ impl Logs {
                 Box::pin(lines.map(move |line| Ok((service.clone(), line?)))) as Lines
             })
             .collect();
-        let print = |(service, line): (String, String)| {
-            if self.guard.is_some() {
-                context.printer.data(&line);
-            } else {
-                context.printer.data(&format!("{service:<10} {line}"));
-            }
-        };
+        let print = |(service, line): (String, String)| self.print(context, &service, &line);
         if !self.follow {
             return in_order_of_time(lines, print).await;
         }
@@ -66,12 +63,29 @@ impl Logs {
         loop {
             tokio::select! {
                 line = all.next() => match line {
-                    Some(line) => print(line?),
+                    Some(line) => print(line?)?,
                     None => return Ok(()),
                 },
                 _ = interrupts.next() => return Ok(()),
             }
+            if !context.printer.has_reader() {
+                return Ok(());
+            }
         }
+    }
+
+    /// A line as the engine keeps it: the time, a space, and what was written.
+    fn print(&self, context: &Context, service: &str, line: &str) -> Result<()> {
+        let printer = &context.printer;
+        if printer.wants_json() {
+            return printer.json_line(&Line::of(service, line));
+        }
+        if self.guard.is_some() {
+            printer.data(line);
+        } else {
+            printer.data(&format!("{service:<10} {line}"));
+        }
+        Ok(())
     }
 
     fn meant<'b>(&self, bottle: &'b Bottle) -> Result<Vec<&'b Container>> {
@@ -112,8 +126,15 @@ impl Logs {
             .map(|guard| naming::container(&bottle.slug, guard));
         for line in text.lines() {
             // `container  | time text`; v1 may shorten the name to the service.
-            let from = line.split_once('|').map_or("", |(from, _)| from.trim());
-            if container.as_deref().is_none_or(|container| from == container) {
+            let (from, rest) = line.split_once('|').unwrap_or(("", line));
+            let from = from.trim();
+            if container.as_deref().is_some_and(|container| from != container) {
+                continue;
+            }
+            if context.printer.wants_json() {
+                let service = naming::service_of(&bottle.slug, from);
+                context.printer.json_line(&Line::of(service, rest.trim_start()))?;
+            } else {
                 context.printer.data(line);
             }
         }
@@ -121,8 +142,57 @@ impl Logs {
     }
 }
 
+/// One line, in JSON.
+#[derive(Serialize)]
+struct Line<'l> {
+    /// The container: a guard's name or `agent`.
+    from: &'l str,
+    /// When the engine took it.
+    time: &'l str,
+    /// What was written, where it is JSON: every access event is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<serde_json::Value>,
+    /// What was written, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'l str>,
+}
+
+impl<'l> Line<'l> {
+    fn of(from: &'l str, line: &'l str) -> Self {
+        let (time, text) = line.split_once(' ').unwrap_or((line, ""));
+        let event = serde_json::from_str(text)
+            .ok()
+            .filter(serde_json::Value::is_object);
+        Self {
+            from,
+            time,
+            text: event.is_none().then_some(text),
+            event,
+        }
+    }
+}
+
+/// Of a bottle that ended and left nothing, the decisions are still there.
+fn over(error: Error, home: &Home, argument: &str) -> Error {
+    let Ok(slug) = argument.parse::<Slug>() else {
+        return error;
+    };
+    let events = home.events(&slug);
+    if events.is_file() {
+        Error::usage(format!("{slug} has ended, and its containers' logs went with it")).hinted(format!(
+            "what its guards decided is kept, one JSON line each: `zstdcat {}`",
+            events.display()
+        ))
+    } else {
+        error
+    }
+}
+
 /// Merges logs that are each in order: the time before every line sorts as text.
-async fn in_order_of_time(lines: Vec<Lines>, mut print: impl FnMut((String, String))) -> Result<()> {
+async fn in_order_of_time(
+    lines: Vec<Lines>,
+    mut print: impl FnMut((String, String)) -> Result<()>,
+) -> Result<()> {
     let mut heads: Vec<Peekable<Lines>> = lines.into_iter().map(|lines| lines.peekable()).collect();
     loop {
         let mut earliest: Option<(usize, String)> = None;
@@ -143,7 +213,7 @@ async fn in_order_of_time(lines: Vec<Lines>, mut print: impl FnMut((String, Stri
         if let Some(head) = heads.get_mut(index)
             && let Some(line) = head.next().await
         {
-            print(line?);
+            print(line?)?;
         }
     }
 }
@@ -168,10 +238,26 @@ mod tests {
                 lines("egress", &["2026-01-01T00:00:01Z a", "2026-01-01T00:00:09Z d"]),
                 lines("empty", &[]),
             ],
-            |(service, line)| shown.push(format!("{service} {}", line.rsplit(' ').next().unwrap())),
+            |(service, line)| {
+                shown.push(format!("{service} {}", line.rsplit(' ').next().unwrap()));
+                Ok(())
+            },
         )
         .await
         .unwrap();
         assert_eq!(shown, ["egress a", "agent b", "agent c", "egress d"]);
+    }
+
+    #[test]
+    fn as_json_a_line_is_its_event_or_its_text() {
+        let told = |line| serde_json::to_string(&Line::of("egress", line)).unwrap();
+        assert_eq!(
+            told(r#"2026-01-01T00:00:01Z {"decision":"denied"}"#),
+            r#"{"from":"egress","time":"2026-01-01T00:00:01Z","event":{"decision":"denied"}}"#
+        );
+        assert_eq!(
+            told("2026-01-01T00:00:01Z 5 \" is no event"),
+            r#"{"from":"egress","time":"2026-01-01T00:00:01Z","text":"5 \" is no event"}"#
+        );
     }
 }

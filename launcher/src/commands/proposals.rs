@@ -115,6 +115,9 @@ impl Proposals {
                 }
             }
             begin = false;
+            if !printer.has_reader() {
+                return Ok(());
+            }
             let calling = async {
                 for item in notices.fresh(&queue) {
                     let text = format!("{} asks for {}", item.slug, show::asked(&item.proposal.ask));

@@ -23,7 +23,10 @@ impl Reject {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
         if self.reason.trim().is_empty() || self.reason.len() > contract::ask::MAX_JUSTIFICATION {
-            return Err(Error::usage("the reason is to have between 1 and 8192 bytes"));
+            return Err(Error::usage(format!(
+                "--reason: write what the agent is told, in 1 to {} bytes",
+                contract::ask::MAX_JUSTIFICATION
+            )));
         }
         let home = context.home()?;
         let queue = read(context, &home)?;

@@ -13,9 +13,10 @@ use contract::audit::AuditEvent;
 
 /// Take back what was approved: a grant before its time, or what a proposal changed for good.
 #[derive(Debug, Args)]
+#[command(override_usage = "bottle revoke [OPTIONS] [SLUG] <ID>")]
 pub struct Revoke {
-    /// The bottle (may be left out), and the grant (g-…) or the proposal (p-…).
-    #[arg(num_args = 1..=2, required = true, value_names = ["SLUG", "ID"])]
+    /// The grant (g-…) or the proposal (p-…); before it the bottle's slug, where several have one of that name.
+    #[arg(num_args = 1..=2, required = true, value_name = "ID")]
     pub what: Vec<String>,
 
     /// Do not ask for a yes.

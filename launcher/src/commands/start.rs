@@ -9,7 +9,7 @@ use crate::lifecycle::interrupt::Interrupts;
 use crate::lifecycle::phases::Phases;
 use crate::lifecycle::start::Started;
 use crate::naming;
-use crate::plan::{Fresh, Identity, Plan, Request, Secrets};
+use crate::plan::{Fresh, HowWorkspace, Identity, Plan, Request, Secrets, Workspace};
 use crate::preflight;
 use crate::printer::Printer;
 use crate::session::{self, Ending, Recipe, TerminalKept};
@@ -19,15 +19,17 @@ use std::io::IsTerminal as _;
 
 /// Start an agent in a bottle of its own.
 #[derive(Debug, Args)]
+#[command(override_usage = "bottle start [OPTIONS] <AGENT>")]
 pub struct Start {
     /// The agent, as in agents/AGENT.md.
     pub agent: contract::AgentName,
 
-    /// Give the agent a copy of this directory (default: the current one).
+    /// Give the agent a copy of this directory (default: the current one). The copy goes with the bottle: have the work pushed, or
+    /// stop with `--preserve`.
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = ".", require_equals = false)]
     pub cwd: Option<std::path::PathBuf>,
 
-    /// Give it the directory itself instead of a copy.
+    /// Give it the directory itself instead of a copy: what it changes there is changed.
     #[arg(long, requires = "cwd")]
     pub mount: bool,
 
@@ -71,6 +73,17 @@ impl Start {
         phases.ended("engine");
         context.printer.message(&preflight::layout(&plan));
         warn(context, &plan);
+        if let Some(Workspace {
+            directory,
+            how: HowWorkspace::Copy,
+            ..
+        }) = &plan.agent.workspace
+        {
+            context.printer.hint(&format!(
+                "the agent works on a copy of {}, which goes when the bottle ends: have its work pushed, or keep it with `bottle stop --preserve {}`",
+                directory.display(), plan.slug
+            ));
+        }
         let _terminal = TerminalKept::now();
         let mut interrupts = Interrupts::listen()?;
         let secrets = self.asked(context, &plan, &mut interrupts).await?;

@@ -7,6 +7,7 @@ use clap::Args;
 
 /// Take bottles down.
 #[derive(Debug, Args)]
+#[command(override_usage = "bottle stop [OPTIONS] <SLUG>...\n       bottle stop [OPTIONS] --all")]
 pub struct Stop {
     /// The bottles, by the slugs that `bottle list` shows or the beginnings of them.
     #[arg(required_unless_present = "all", value_name = "SLUG")]
@@ -16,7 +17,7 @@ pub struct Stop {
     #[arg(long, conflicts_with = "slugs")]
     pub all: bool,
 
-    /// Keep their state directories.
+    /// Keep their state directories, with the copies that the agents worked in.
     #[arg(long)]
     pub preserve: bool,
 }

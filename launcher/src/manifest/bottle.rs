@@ -139,8 +139,9 @@ fn image(cursor: &Cursor<'_>) -> Option<String> {
     {
         return Some(text.to_owned());
     }
-    cursor.complain(
-        "is not an image with a version, such as ghcr.io/luckypipewrench/pipelock:2.3.0 or …@sha256:…",
-    );
+    cursor.complain(format!(
+        "`{}` is not an image with a version; write one such as ghcr.io/luckypipewrench/pipelock:2.3.0 or …@sha256:…",
+        contract::text::harmless(text)
+    ));
     None
 }

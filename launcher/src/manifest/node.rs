@@ -98,8 +98,17 @@ pub fn parse(text: &str, first_line: usize) -> Result<Node, Unreadable> {
     loop {
         let (event, mark) = parser.next_token().map_err(|error| {
             // What is missing at the end is told at the last line, not behind it.
-            let line = error.marker().line().clamp(1, text.lines().count().max(1)) + first_line - 1;
-            Unreadable::new(line, format!("not YAML: {}", harmless(error.info())))
+            let line = error.marker().line().clamp(1, text.lines().count().max(1));
+            let has_braces = text.lines().nth(line - 1).is_some_and(|text| text.contains("${"));
+            let remedy = if has_braces {
+                "; within `{ … }` or `[ … ]`, put `${NAME}` in quotes"
+            } else {
+                ""
+            };
+            Unreadable::new(
+                line + first_line - 1,
+                format!("not YAML: {}{remedy}", harmless(error.info())),
+            )
         })?;
         let line = mark.line().max(1) + first_line - 1;
         if event == Event::StreamEnd {

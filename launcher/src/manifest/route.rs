@@ -148,11 +148,40 @@ fn auth(cursor: &Cursor<'_>) -> Option<DeclaredAuth> {
         .and_then(|cursor| cursor.parse::<AuthScheme>());
     let token_ref = fields
         .required("token_ref", "name the host variable that holds the credential")
-        .and_then(|cursor| cursor.parse::<EnvName>());
+        .and_then(|cursor| token_ref(&cursor));
     Some(DeclaredAuth {
         scheme: scheme?.value,
         token_ref: token_ref?,
     })
+}
+
+/// The name of a host variable. What was written in its place is not shown where it may be the credential itself.
+fn token_ref(cursor: &Cursor<'_>) -> Option<At<EnvName>> {
+    let text = cursor.text()?;
+    if is_likely_a_value(text) {
+        cursor.complain(
+            "this looks like the credential itself; write the name of the host variable that holds it, such as GITHUB_TOKEN, and keep the value out of files",
+        );
+        return None;
+    }
+    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        cursor.complain(format!(
+            "write the name alone: {}",
+            contract::text::harmless(name)
+        ));
+        return None;
+    }
+    cursor.parse()
+}
+
+/// Whether a piece of it is too long and too mixed for a word of a name: `GITHUB_TOKEN_2` is none, `ghp_` with what follows is.
+fn is_likely_a_value(text: &str) -> bool {
+    text.split(|character: char| !character.is_ascii_alphanumeric())
+        .any(|piece| {
+            piece.len() >= 16
+                && piece.bytes().any(|byte| byte.is_ascii_alphabetic())
+                && piece.bytes().filter(u8::is_ascii_digit).count() >= 2
+        })
 }
 
 fn cidr(cursor: &Cursor<'_>) -> Option<ipnet::IpNet> {

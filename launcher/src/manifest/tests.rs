@@ -271,7 +271,7 @@ fn mistakes_of_an_agent_are_told_together() {
     insta::assert_snapshot!(agent_of("bottle: dev\ncommand: []").unwrap_err(), @"agents/a.md:3: command: names no program; write a list of words, such as [bash, -l]");
     insta::assert_snapshot!(agent_of("bottle:\nskills: x").unwrap_err(), @r"
     agents/a.md:2: bottle: expected a single value, found nothing
-    agents/a.md:3: skills: expected a list, found a single value
+    agents/a.md:3: skills: expected a list, found a single value; write [x]
     ");
 }
 

@@ -179,7 +179,11 @@ impl<'a> Cursor<'a> {
     /// The items of a list.
     pub fn list(&self) -> Option<Vec<Cursor<'a>>> {
         let Content::List(items) = &self.node.content else {
-            self.complain(format!("expected a list, found {}", self.node.kind()));
+            let remedy = match &self.node.content {
+                Content::Scalar { text, .. } if !self.is_nothing() => format!("; write [{}]", harmless(text)),
+                _ => String::new(),
+            };
+            self.complain(format!("expected a list, found {}{remedy}", self.node.kind()));
             return None;
         };
         let items = items.iter().enumerate().map(|(index, node)| Cursor {

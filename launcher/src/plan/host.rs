@@ -5,11 +5,11 @@ use crate::environment::{self, Environment, Named};
 use crate::error::{Error, Kind, Result};
 use crate::home::Home;
 use crate::manifest::nearest::suggestion;
-use crate::manifest::{AgentManifest, At, BottleManifest, Manifest};
-use contract::{AuthScheme, RouteTable};
+use crate::manifest::{AgentManifest, At, BottleManifest, Declared, EnvEntry, Manifest};
+use contract::{AuthScheme, EnvName, RouteTable};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,7 @@ const GIT_HOOKS: &str = ".git/hooks";
 #[derive(Default)]
 pub(super) struct Problems {
     found: RefCell<Vec<String>>,
+    hint: Cell<Option<&'static str>>,
 }
 
 impl Problems {
@@ -35,12 +36,21 @@ impl Problems {
         self.found.borrow_mut().extend(problems);
     }
 
+    /// What to do about one kind of problem, told once behind them all.
+    pub(super) fn hint(&self, hint: &'static str) {
+        self.hint.set(Some(hint));
+    }
+
     pub(super) fn into_result(self) -> Result<()> {
         let found = self.found.into_inner();
         if found.is_empty() {
             return Ok(());
         }
-        Err(Error::several(Kind::Usage, found))
+        let error = Error::several(Kind::Usage, found);
+        Err(match self.hint.get() {
+            Some(hint) => error.hinted(hint),
+            None => error,
+        })
     }
 }
 
@@ -60,7 +70,10 @@ pub(super) fn workspace(
     home: &Home,
     environment: &Environment,
 ) -> std::result::Result<Workspace, String> {
-    let directory = fs_err::canonicalize(path).map_err(|error| format!("--cwd: {error}"))?;
+    let directory = fs_err::canonicalize(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("--cwd: there is no directory {}", path.display()),
+        _ => format!("--cwd: {error}"),
+    })?;
     let shown = directory.display();
     if !directory.is_dir() {
         return Err(format!("--cwd: {shown} is not a directory"));
@@ -244,6 +257,20 @@ pub fn certificates(path: &Path) -> std::result::Result<String, String> {
         ));
     }
     Ok(pem)
+}
+
+/// Literals that read like a shell's way of naming a variable.
+pub(super) fn literal_dollars(bottle: &Manifest<BottleManifest>) -> Vec<String> {
+    let warning = |entry: &EnvEntry| match &entry.value.value {
+        Declared::Literal(text) => {
+            let name: EnvName = text.strip_prefix('$')?.parse().ok()?;
+            Some(wanted(bottle, &entry.value).says(&format!(
+                "the agent gets the text `${name}` as it stands; for the host variable write `${{{name}}}`"
+            )))
+        }
+        Declared::Host(_) | Declared::Asked(_) => None,
+    };
+    bottle.value.env.iter().filter_map(warning).collect()
 }
 
 /// Looks at the credentials' values without keeping them: what cannot be sent is a problem, what cannot be watched a warning.

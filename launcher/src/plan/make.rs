@@ -85,12 +85,17 @@ impl Plan {
         let injected = table.routes().iter().filter_map(|route| route.auth.as_ref());
         let injected: BTreeSet<&EnvName> = injected.map(|auth| &auth.token_ref).collect();
         let env = variables(&bottle, runs_claude, &injected, &mut secrets, &problems);
+        warnings.extend(host::literal_dollars(&bottle));
         let git_remotes = match look_at {
             Variables::Needed => super::git::remotes(&bottle, environment, identity, &mut secrets, &problems),
             Variables::Ignored => Vec::new(),
         };
         if look_at == Variables::Needed {
             problems.extend(super::Secrets::missing(&secrets, environment));
+            if super::Secrets::any_unset(&secrets, environment) {
+                problems
+                    .hint("set it with `export NAME=…`, or in front of the command: `NAME=… bottle start …`");
+            }
             warnings.extend(host::credentials(&secrets, &table, environment, &problems));
         }
         warnings.extend(host::workspace_warnings(workspace.as_ref(), identity));

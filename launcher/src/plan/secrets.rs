@@ -112,6 +112,13 @@ impl Secrets {
         sources.iter().filter_map(problem).collect()
     }
 
+    /// Whether a host variable is not there at all.
+    pub fn any_unset(sources: &[SecretSource], environment: &Environment) -> bool {
+        sources.iter().any(|source| {
+            matches!(&source.value, SecretValue::Host(name) if matches!(environment.named(name), Named::Unset))
+        })
+    }
+
     /// The value that this variable carries.
     pub fn get(&self, variable: &str) -> Option<&str> {
         self.iter()

@@ -53,7 +53,7 @@ fn nothing_is_overwritten() {
     --- stdout
     --- stderr
     error: HOME/bottles/dev.md is there already; nothing was written
-    hint: change it by hand, then run `bottle check`
+    hint: change what is there by hand, then run `bottle check`
     ");
     assert_eq!(bottle.tree(), ["bottles", "bottles/dev.md"]);
 }
