@@ -285,15 +285,18 @@ async fn leftovers(engine: &Engine, home: &Home) -> Result<Finding> {
     let bottles = observe::all(engine, home).await?;
     let damaged: Vec<&str> = bottles
         .iter()
-        .filter(|bottle| bottle.state == BottleState::Damaged)
+        .filter(|bottle| bottle.state.is_unjudged())
         .map(|bottle| bottle.slug.as_str())
         .collect();
     if !damaged.is_empty() {
         return Ok(finding(
             "leftovers",
             Verdict::Mind,
-            format!("state directories that cannot be read: {}", damaged.join(", ")),
-            "`bottle list` says why",
+            format!(
+                "state directories that cannot be read, or are gone: {}",
+                damaged.join(", ")
+            ),
+            "`bottle list` says why; `bottle stop SLUG` ends one",
         ));
     }
     let dead: Vec<&str> = bottles

@@ -97,6 +97,11 @@ impl Home {
         }
     }
 
+    /// Held by whoever ends a bottle that has no lock of its own any more.
+    pub fn salvage_lock(&self) -> PathBuf {
+        self.root.join(".salvage.lock")
+    }
+
     /// Held shared by whoever is about to use an image, alone by whoever makes or removes one.
     pub fn images_lock(&self) -> PathBuf {
         self.root.join(".images.lock")

@@ -127,7 +127,17 @@ pub fn owner_of_container(
 ) -> Option<(Slug, String)> {
     let slug = owner(labels, home)?;
     let service = labels.get(SERVICE_LABEL)?;
-    (name == container(&slug, service)).then(|| (slug, service.clone()))
+    (without_recreation(name) == container(&slug, service)).then(|| (slug, service.clone()))
+}
+
+/// A container's name without what compose (v1 and v2) puts before it while it makes the container anew: 12 digits of an id and `_`. Killed
+/// then, it leaves one that is called so.
+fn without_recreation(name: &str) -> &str {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    match name.split_once('_') {
+        Some((id, rest)) if id.len() == 12 && id.bytes().all(hex) => rest,
+        _ => name,
+    }
 }
 
 /// The bottle of a network or volume with this name and these labels, if it is one of this home's.
@@ -172,8 +182,13 @@ mod tests {
             owner("claude-bottle-dev-ab1cd", &agent),
             Some((slug, "agent".to_owned()))
         );
+        assert!(
+            owner("0a1b2c3d4e5f_claude-bottle-egress-dev-ab1cd", &own).is_some(),
+            "compose was killed while it made it anew"
+        );
         for (name, labels) in [
             ("my-database", &own),
+            ("my_claude-bottle-egress-dev-ab1cd", &own),
             ("claude-bottle-dev-ab1cd", &own),
             (
                 "claude-bottle-egress-dev-ab1cd",

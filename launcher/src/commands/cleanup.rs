@@ -1,22 +1,29 @@
 //! `bottle cleanup`
 
+use crate::ask;
 use crate::cli::Context;
 use crate::error::{Error, Kind, Result};
+use crate::home::Home;
 use crate::images::Images;
 use crate::images::libexec::Libexec;
-use crate::lifecycle::{Bottle, BottleState, Machine, Outcome, Settled, folder, observe};
+use crate::lifecycle::{Bottle, BottleState, Machine, Outcome, Settled, folder, observe, tell_set_aside};
 use clap::Args;
 use contract::Slug;
 use std::collections::BTreeSet;
 
-/// Remove what crashed and stopped bottles of this home left behind. What runs, and what is kept, is left alone.
+/// Remove what crashed and stopped bottles of this home left behind. What runs, and what is kept, is left alone; bottles whose state
+/// directory is damaged or gone are asked about.
 #[derive(Debug, Args)]
 pub struct Cleanup {
     /// Show what would be removed, and stop there.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Remove the kept state directory of this bottle, too.
+    /// End bottles whose state directory is damaged or gone without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Remove the kept state directory of this bottle, too, or what was set aside of it.
     #[arg(long, value_name = "SLUG")]
     pub discard: Vec<String>,
 }
@@ -33,8 +40,13 @@ impl Cleanup {
             printer: &machine.printer,
         };
         let bottles = observe::all(&machine.engine, &machine.home).await?;
-        observe::tell_damaged(&machine.printer, &machine.home, &bottles);
-        let discarded = self.discarded(&bottles)?;
+        let discarded = self.discarded(&machine.home, &bottles)?;
+        // What is discarded is on the operator's word already.
+        let unjudged: Vec<Bottle> = bottles
+            .iter()
+            .filter(|bottle| bottle.state.is_unjudged() && !discarded.contains(&bottle.slug))
+            .cloned()
+            .collect();
         let dead: Vec<&Bottle> = bottles.iter().filter(|bottle| is_dead(bottle)).collect();
         let live: BTreeSet<Slug> = bottles
             .iter()
@@ -42,6 +54,12 @@ impl Cleanup {
             .map(|bottle| bottle.slug.clone())
             .collect();
         if self.dry_run {
+            for bottle in unjudged.iter().filter(|bottle| bottle.evidence.has_resources) {
+                observe::tell_what_ends(&machine.printer, &machine.home, bottle);
+                machine
+                    .printer
+                    .hint("that is asked about; `--yes` does it without asking");
+            }
             return show(&machine, &images, &dead, &discarded, &live).await;
         }
         let mut work = Work {
@@ -55,16 +73,34 @@ impl Cleanup {
         for slug in &discarded {
             work.discard(slug).await;
         }
+        for bottle in &unjudged {
+            work.unjudged(bottle, self.yes).await;
+        }
         work.remains();
         work.images(&images, &live).await;
         work.end()
     }
 
-    fn discarded(&self, bottles: &[Bottle]) -> Result<BTreeSet<Slug>> {
+    fn discarded(&self, home: &Home, bottles: &[Bottle]) -> Result<BTreeSet<Slug>> {
         let mut discarded = BTreeSet::new();
         for argument in &self.discard {
-            let bottle = observe::find(bottles, argument)?;
-            if bottle.state == BottleState::Running || bottle.state == BottleState::Starting {
+            let set_aside = argument
+                .parse()
+                .ok()
+                .filter(|slug| folder::aside(home, slug).is_dir());
+            let bottle = match (observe::find(bottles, argument), set_aside) {
+                (Ok(bottle), _) => bottle,
+                (Err(_), Some(slug)) => {
+                    discarded.insert(slug);
+                    continue;
+                }
+                (Err(error), None) => return Err(error),
+            };
+            let is_unjudged_and_runs = bottle.state.is_unjudged() && bottle.owned.any_runs();
+            if is_unjudged_and_runs
+                || bottle.state == BottleState::Running
+                || bottle.state == BottleState::Starting
+            {
                 return Err(
                     Error::failed(format!("{} is {}", bottle.slug, bottle.state.word()))
                         .hinted(format!("`bottle stop {}` takes it down", bottle.slug)),
@@ -147,6 +183,40 @@ impl Work<'_> {
                     .printer
                     .hint(&format!("`bottle cleanup --discard {slug}` removes that, too"));
             }
+            Ok(Outcome::LeftAlone | Outcome::SetAside(_)) => {}
+            Err(error) => self.failed.push(error.to_string()),
+        }
+    }
+
+    /// Only on the operator's word: it may be in use, and its state directory merely away.
+    async fn unjudged(&mut self, bottle: &Bottle, yes: bool) {
+        let (machine, printer) = (self.machine, &self.machine.printer);
+        let bottle = match observe::one(&machine.engine, &machine.home, &bottle.slug).await {
+            Ok(bottle) => bottle,
+            Err(error) => return self.failed.push(error.to_string()),
+        };
+        if !bottle.state.is_unjudged() || !bottle.evidence.has_folder && !bottle.evidence.has_resources {
+            return;
+        }
+        if !bottle.evidence.has_resources || !yes && !ask::is_interactive() {
+            return observe::tell_unjudged(printer, &machine.home, &[bottle]);
+        }
+        if let Some(why) = &bottle.damage {
+            printer.warning(&format!(
+                "{}: its state directory cannot be read: {why}",
+                bottle.slug
+            ));
+        }
+        observe::tell_what_ends(printer, &machine.home, &bottle);
+        if !yes && !ask::confirm(printer, "End it?").unwrap_or(false) {
+            return printer.message(&format!("{} is left alone", bottle.slug));
+        }
+        match machine.stop(&bottle, false).await {
+            Ok(Outcome::SetAside(aside)) => {
+                self.count += 1;
+                tell_set_aside(printer, &bottle.slug, aside.as_deref());
+            }
+            Ok(Outcome::Down(_)) => self.removed(&format!("bottle {}", bottle.slug)),
             Ok(Outcome::LeftAlone) => {}
             Err(error) => self.failed.push(error.to_string()),
         }
@@ -156,7 +226,7 @@ impl Work<'_> {
         match self.machine.discard(slug).await {
             Ok(Outcome::Down(_)) => self.removed(&format!("the kept state of {slug}")),
             // Settled a moment ago, and nothing was kept.
-            Ok(Outcome::LeftAlone) => {}
+            Ok(Outcome::LeftAlone | Outcome::SetAside(_)) => {}
             Err(error) => self.failed.push(error.to_string()),
         }
     }

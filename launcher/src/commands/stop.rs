@@ -2,7 +2,7 @@
 
 use crate::cli::Context;
 use crate::error::{Error, Kind, Result};
-use crate::lifecycle::{Bottle, BottleState, Machine, Outcome, Settled, observe};
+use crate::lifecycle::{Bottle, BottleState, Machine, Outcome, Settled, observe, tell_set_aside};
 use clap::Args;
 
 /// Take bottles down.
@@ -48,8 +48,7 @@ impl Stop {
         if self.all {
             let runs = |bottle: &&Bottle| match bottle.state {
                 BottleState::Preserved | BottleState::Stopped => false,
-                // It is tried, and told when it cannot be done, where there is anything to take down.
-                BottleState::Damaged => bottle.evidence.has_resources,
+                BottleState::Damaged | BottleState::Orphaned => bottle.evidence.has_resources,
                 BottleState::Starting | BottleState::Running | BottleState::Crashed => true,
             };
             return Ok(bottles.iter().filter(runs).collect());
@@ -75,6 +74,9 @@ impl Stop {
                 .hint(&format!("`bottle cleanup --discard {slug}` removes it"));
             return Ok(());
         }
+        if bottle.state.is_unjudged() {
+            observe::tell_what_ends(&machine.printer, &machine.home, bottle);
+        }
         let progress = machine.printer.progress(&format!("stopping {slug}"));
         match machine.stop(bottle, self.preserve).await? {
             Outcome::Down(Settled::Removed) => progress.done(),
@@ -83,6 +85,10 @@ impl Stop {
                 machine
                     .printer
                     .hint(&format!("`bottle cleanup --discard {slug}` removes it"));
+            }
+            Outcome::SetAside(aside) => {
+                progress.done();
+                tell_set_aside(&machine.printer, slug, aside.as_deref());
             }
             Outcome::LeftAlone => progress.ended("somebody else took it down"),
         }

@@ -9,6 +9,7 @@ use crate::naming;
 use bollard::models::ContainerSummaryStateEnum as Engines;
 use bollard::query_parameters::{
     ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
+    StopContainerOptions,
 };
 use contract::Slug;
 use futures_util::future::join_all;
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// How long the engine may take to finish a removal that somebody else began.
 const REMOVAL: Duration = Duration::from_secs(10);
+
+/// How long a container may take to end after SIGTERM, in seconds: guards have nothing to save, and compose gives them as much.
+const GRACE: i32 = 2;
 
 /// What a container is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +80,20 @@ impl Owned {
             .is_some_and(|container| container.doing == Doing::Running)
     }
 
-    /// One line for each, such as `container claude-bottle-dev-ab1cd`.
+    /// Whether any container runs, or is about to.
+    pub fn any_runs(&self) -> bool {
+        let runs = |container: &Container| matches!(container.doing, Doing::Running | Doing::Restarting);
+        self.containers.iter().any(runs)
+    }
+
+    /// One line for each, such as `container claude-bottle-dev-ab1cd (Up 3 minutes)`.
     pub fn lines(&self) -> Vec<String> {
-        let containers = self
-            .containers
-            .iter()
-            .map(|container| format!("container {}", container.name));
+        let containers = self.containers.iter().map(|container| match container.doing {
+            Doing::Running | Doing::Restarting => {
+                format!("container {} ({})", container.name, container.status)
+            }
+            Doing::Created | Doing::Ended => format!("container {}", container.name),
+        });
         let networks = self.networks.iter().map(|name| format!("network {name}"));
         let volumes = self.volumes.iter().map(|name| format!("volume {name}"));
         containers.chain(networks).chain(volumes).collect()
@@ -199,6 +211,32 @@ impl Engine {
                 status: one.status,
             })
             .collect())
+    }
+
+    /// Ends its containers, the agent first, and removes nothing. Why one could not be ended, if so.
+    pub async fn end(&self, owned: &Owned) -> Vec<String> {
+        let (agent, guards): (Vec<&Container>, Vec<&Container>) = owned
+            .containers
+            .iter()
+            .partition(|container| container.service == naming::AGENT);
+        let mut failed = Vec::new();
+        for some in [agent, guards] {
+            let ended = some.into_iter().map(|container| self.end_container(container));
+            failed.extend(join_all(ended).await.into_iter().flatten());
+        }
+        failed
+    }
+
+    async fn end_container(&self, container: &Container) -> Option<String> {
+        let options = StopContainerOptions {
+            t: Some(GRACE),
+            signal: None,
+        };
+        let ended = self.docker().stop_container(&container.id, Some(options));
+        let error = ended.await.err()?;
+        // 304: it had ended.
+        (!matches!(status(&error), Some(304 | 404)))
+            .then(|| format!("container {}: {}", container.name, words(error)))
     }
 
     /// Removes it all: containers by force, then networks and volumes. What is gone already is no error.
@@ -343,7 +381,7 @@ mod tests {
         assert_eq!(
             all[&slug].lines(),
             [
-                "container claude-bottle-dev-ab1cd",
+                "container claude-bottle-dev-ab1cd (Up 3 minutes)",
                 "network claude-bottle-dev-ab1cd_outside",
                 "volume claude-bottle-dev-ab1cd_door"
             ]

@@ -76,6 +76,8 @@ fn make(folder: &Path, may_be_there: bool) -> Result<()> {
 const NEW: &str = ".new-";
 /// What is being removed.
 const GONE: &str = ".gone-";
+/// What is left of bottles that were ended without a state directory that can be read.
+const ASIDE: &str = "damaged";
 
 /// The folder that `state/` is in, a link on the way resolved: a rename does not leave a file system.
 fn beside(home: &Home) -> PathBuf {
@@ -99,11 +101,75 @@ fn is_dotted(name: &str) -> bool {
 impl Held {
     /// Removes the whole directory.
     pub fn remove(self, home: &Home, slug: &Slug) -> Result<()> {
-        let gone = dotted(home, GONE, slug);
-        tree::remove(&gone)?;
-        fs_err::rename(self.state.root(), &gone)?;
-        tree::remove(&gone)
+        remove(home, slug)
     }
+}
+
+/// Removes a state directory, or whatever lies in its place; no link is followed.
+pub(super) fn remove(home: &Home, slug: &Slug) -> Result<()> {
+    let gone = dotted(home, GONE, slug);
+    tree::remove(&gone)?;
+    fs_err::rename(home.state(slug).root(), &gone)?;
+    tree::remove(&gone)
+}
+
+/// `damaged/<slug>/`, on the file system that state directories are on: what is left of a bottle that was ended without one that can
+/// be read.
+pub fn aside(home: &Home, slug: &Slug) -> PathBuf {
+    beside(home).join(ASIDE).join(slug.as_str())
+}
+
+/// Makes that folder.
+pub(super) fn make_aside(home: &Home, slug: &Slug) -> Result<PathBuf> {
+    let folder = aside(home, slug);
+    make(&folder, true)?;
+    Ok(folder)
+}
+
+/// Moves a state directory there as it is, or whatever lies in its place; where it is now, or `None` where there was nothing.
+pub(super) fn set_aside(home: &Home, slug: &Slug, aside: &Path) -> Result<Option<PathBuf>> {
+    let root = home.state(slug);
+    let Ok(there) = fs_err::symlink_metadata(root.root()) else {
+        return Ok(None);
+    };
+    let to = free_name(aside, "state")?;
+    if there.is_symlink() {
+        // What it leads to stays where it is. From another folder a relative link would lead elsewhere.
+        let leads = fs_err::read_link(root.root())?;
+        std::os::unix::fs::symlink(home.states().join(leads), &to)?;
+        fs_err::remove_file(root.root())?;
+    } else {
+        if there.is_dir() {
+            // To move a folder is to write its `..`.
+            tree::writable(root.root())?;
+        }
+        fs_err::rename(root.root(), &to)?;
+    }
+    for folder in [aside, &home.states()] {
+        crate::write::sync(folder)?;
+    }
+    Ok(Some(to))
+}
+
+/// A path in the folder that nothing has: `name`, else `name-2`, `name-3`…
+pub(super) fn free_name(folder: &Path, name: &str) -> Result<PathBuf> {
+    let mut path = folder.join(name);
+    let mut number = 2_u32;
+    while is_there(&path)? {
+        path = folder.join(format!("{name}-{number}"));
+        number = number.saturating_add(1);
+    }
+    Ok(path)
+}
+
+/// Removes what was set aside; whether there was anything.
+pub(super) fn remove_aside(home: &Home, slug: &Slug) -> Result<bool> {
+    let folder = aside(home, slug);
+    let was_there = is_there(&folder)?;
+    tree::remove(&folder)?;
+    // Fails where another bottle's is in it.
+    let _ = folder.parent().map(std::fs::remove_dir);
+    Ok(was_there)
 }
 
 /// The bottles that have a state directory, in order.

@@ -2,6 +2,7 @@
 //!
 //! Whatever happens in between, a start ends in one of two ways: a bottle that runs and is proven isolated, or nothing at all.
 
+mod container_logs;
 pub mod events;
 pub mod folder;
 pub mod interrupt;
@@ -11,6 +12,7 @@ pub mod observe;
 pub mod phases;
 pub mod probed;
 pub mod ready;
+mod salvage;
 pub mod settle;
 pub mod start;
 pub mod stop;
@@ -20,5 +22,5 @@ mod tree;
 pub use machine::Machine;
 pub use observe::Bottle;
 pub use settle::{BottleState, Cause};
-pub use stop::Outcome;
+pub use stop::{Outcome, tell_set_aside};
 pub use teardown::{Settled, Tools};

@@ -77,26 +77,47 @@ fn damaged(slug: Slug, owned: Owned, error: &Error) -> Bottle {
 }
 
 /// Says of which bottles nothing is known, why, and what to do: the command at hand goes on with the others.
-pub fn tell_damaged(printer: &Printer, home: &Home, bottles: &[Bottle]) {
-    for bottle in bottles {
-        if let Some(why) = &bottle.damage {
-            printer.warning(&format!(
-                "{}: its state directory cannot be read, so it is left alone: {why}",
-                bottle.slug
-            ));
-            printer.hint(&format!(
-                "look into {}; what is not needed any more may be removed by hand",
-                home.state(&bottle.slug).root().display()
-            ));
+pub fn tell_unjudged(printer: &Printer, home: &Home, bottles: &[Bottle]) {
+    for bottle in bottles.iter().filter(|bottle| bottle.state.is_unjudged()) {
+        let (slug, folder) = (&bottle.slug, home.state(&bottle.slug));
+        let folder = folder.root().display();
+        match &bottle.damage {
+            Some(why) => printer.warning(&format!(
+                "{slug}: its state directory cannot be read, so it is left alone: {why}"
+            )),
+            None => printer.warning(&format!(
+                "{slug}: its state directory {folder} is not there, so it is left alone"
+            )),
         }
+        printer.hint(&format!(
+            "bring {folder} back (a disk that is not mounted?), or end it: `bottle stop {slug}` keeps what is left of it"
+        ));
     }
+}
+
+/// Says, before it is done, what ending a bottle without its state directory would end and remove.
+pub fn tell_what_ends(printer: &Printer, home: &Home, bottle: &Bottle) {
+    let slug = &bottle.slug;
+    let mut told = format!("ending {slug} removes, found by their names and this home's label:");
+    for line in bottle.owned.lines() {
+        told.push_str(&format!("\n  {line}"));
+    }
+    if bottle.evidence.has_folder {
+        told.push_str(&format!(
+            "\nand moves {} to {} as it is",
+            home.state(slug).root().display(),
+            folder::aside(home, slug).display()
+        ));
+    }
+    printer.message(&told);
 }
 
 /// One bottle, looked at again.
 pub async fn one(engine: &Engine, home: &Home, slug: &Slug) -> Result<Bottle> {
     let owned = engine.owned_by(&home.hash(), slug).await?;
-    let has_folder = is_there(home.state(slug).root())?;
-    seen(home, slug.clone(), owned, has_folder)
+    let looked = is_there(home.state(slug).root())
+        .and_then(|has_folder| seen(home, slug.clone(), owned.clone(), has_folder));
+    Ok(looked.unwrap_or_else(|error| damaged(slug.clone(), owned, &error)))
 }
 
 fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottle> {
@@ -113,7 +134,7 @@ fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottl
         being_changed: is_being_changed(&state)?,
         launcher: launcher(&state)?,
         was_ready: is_there(&state.ready())?,
-        preserve: is_there(&state.preserve())?,
+        preserve: is_preserved(home, &slug)?,
         agent_runs: owned.runs(naming::AGENT),
         has_resources: !owned.is_empty(),
     };
@@ -125,6 +146,12 @@ fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottl
         owned,
         damage: None,
     })
+}
+
+/// Whether its state directory is to be kept. One that was away while its bottle was ended has no mark of its own; what was set aside of
+/// the bottle then is one.
+pub(super) fn is_preserved(home: &Home, slug: &Slug) -> Result<bool> {
+    Ok(is_there(&home.state(slug).preserve())? || is_there(&folder::aside(home, slug))?)
 }
 
 /// Whether there is anything at a path. One that cannot be looked at is an error: to take it for nothing could remove what is kept.

@@ -17,8 +17,11 @@ pub enum BottleState {
     Preserved,
     /// Nothing runs; only a state directory is left.
     Stopped,
-    /// Its state directory cannot be read, so nothing is known of it and nothing is done to it.
+    /// Its state directory cannot be read, so nothing is known of it and nothing is done to it but on the operator's word.
     Damaged,
+    /// The engine has something of it, and it has no state directory: whether it is in use is not known, and nothing is done to it but on
+    /// the operator's word. No launcher leaves one so (a state directory comes first and goes last); its folder was deleted, or is away.
+    Orphaned,
 }
 
 impl BottleState {
@@ -31,7 +34,13 @@ impl BottleState {
             Self::Preserved => "preserved",
             Self::Stopped => "stopped",
             Self::Damaged => "damaged",
+            Self::Orphaned => "orphaned",
         }
+    }
+
+    /// Whether its state directory says nothing about it, so that only the operator can say whether it is to be ended.
+    pub fn is_unjudged(self) -> bool {
+        matches!(self, Self::Damaged | Self::Orphaned)
     }
 }
 
@@ -66,8 +75,7 @@ pub fn state_of(evidence: Evidence) -> BottleState {
         has_resources,
     } = evidence;
     match launcher {
-        // Nobody can change it in order any more: a state directory comes before everything else, and goes last.
-        _ if !has_folder => BottleState::Crashed,
+        _ if !has_folder => BottleState::Orphaned,
         Launcher::Dead => BottleState::Crashed,
         Launcher::Alive if !was_ready => BottleState::Starting,
         Launcher::Alive | Launcher::None if agent_runs => BottleState::Running,
@@ -146,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn containers_without_a_state_directory_are_what_a_crash_left() {
+    fn containers_without_a_state_directory_are_orphaned_and_not_taken_for_what_a_crash_left() {
         let orphaned = Evidence {
             has_folder: false,
             launcher: Launcher::None,
             was_ready: false,
             ..UP
         };
-        assert_eq!(state_of(orphaned), BottleState::Crashed);
+        assert_eq!(state_of(orphaned), BottleState::Orphaned);
     }
 
     #[test]

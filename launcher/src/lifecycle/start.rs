@@ -4,10 +4,12 @@ use super::folder::{self, Held};
 use super::interrupt::Interrupts;
 use super::lock::{How, Locked};
 use super::machine::Machine;
+use super::observe;
 use super::phases::Phases;
 use super::probed::{AT_START, Probed};
 use super::ready::Awaited;
 use super::settle::Cause;
+use super::stop::{Outcome, tell_set_aside};
 use super::teardown::Settled;
 use crate::compose::Project;
 use crate::error::{Error, Kind, Result};
@@ -20,8 +22,8 @@ use crate::plan::{Plan, Seat, Secrets};
 use crate::printer::Printer;
 use crate::render::seat::SeatFiles;
 use crate::session::Recipe;
-use contract::Sha256Hex;
 use contract::place::{config, run};
+use contract::{Sha256Hex, Slug};
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
@@ -200,17 +202,35 @@ impl Machine {
     /// Takes it down after its session, unless somebody else has.
     pub async fn end(&self, plan: &Plan, started: Started) -> Result<()> {
         let Started { state, launcher } = started;
-        let lock = Locked::wait(&state.lock(), How::Alone, OTHERS).await?;
-        let Some(lock) = lock.filter(|_| launcher.is_the_one_at_its_path()) else {
-            self.printer
-                .message(&format!("{} was taken down by another command", plan.slug));
-            return Ok(());
+        let lock = Locked::wait(&state.lock(), How::Alone, OTHERS).await;
+        let lock = match lock {
+            Ok(Some(lock)) if launcher.is_the_one_at_its_path() => lock,
+            // No longer ours by its files, whoever took them: what is left of it runs for nobody.
+            _ => return self.end_what_is_left(&plan.slug).await,
         };
         let progress = self.printer.progress(&format!("taking {} down", plan.slug));
         let held = Held { state, lock };
         match self.tools().take_down(&plan.slug, held, Cause::End).await? {
             Settled::Removed => progress.done(),
             Settled::Kept => progress.ended("down; its state is kept"),
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    async fn end_what_is_left(&self, slug: &Slug) -> Result<()> {
+        let bottle = observe::one(&self.engine, &self.home, slug).await?;
+        let outcome = match bottle.evidence.has_resources {
+            true => self.stop(&bottle, false).await?,
+            false => Outcome::LeftAlone,
+        };
+        match outcome {
+            Outcome::LeftAlone => self
+                .printer
+                .message(&format!("{slug} was taken down by another command")),
+            Outcome::SetAside(aside) => tell_set_aside(&self.printer, slug, aside.as_deref()),
+            Outcome::Down(_) => {}
         }
         Ok(())
     }

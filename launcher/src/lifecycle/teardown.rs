@@ -3,11 +3,13 @@
 //! Every step is tried, whatever became of the one before. Only when the engine has nothing of the bottle any more is its state
 //! directory removed, so that a later try finds everything again.
 
+use super::container_logs;
 use super::folder::Held;
-use super::observe::is_there;
+use super::observe::is_preserved;
 use super::settle::{Cause, keeps_state};
 use crate::compose::{Compose, Project};
 use crate::engine::Engine;
+use crate::engine::resources::Owned;
 use crate::error::{Error, Kind, Result};
 use crate::home::Home;
 use crate::naming;
@@ -19,7 +21,7 @@ use std::os::fd::AsFd as _;
 pub struct Tools<'a> {
     /// The engine.
     pub engine: &'a Engine,
-    /// Compose, where there is one; without it the engine alone does it, and no `compose.log` is written.
+    /// Compose, where there is one; without it the engine alone does it.
     pub compose: Option<&'a Compose>,
     /// The operator's folder.
     pub home: &'a Home,
@@ -39,7 +41,7 @@ pub enum Settled {
 impl Tools<'_> {
     /// Takes down the bottle whose state directory is held.
     pub async fn take_down(&self, slug: &Slug, held: Held, cause: Cause) -> Result<Settled> {
-        let keep = keeps_state(cause, is_there(&held.state.preserve())?);
+        let keep = keeps_state(cause, is_preserved(self.home, slug)?);
         if keep {
             // First of all: a launcher that is killed in here must not lose what shall be kept.
             fs_err::write(held.state.preserve(), "")?;
@@ -49,8 +51,9 @@ impl Tools<'_> {
             self.printer.warning(&format!("{slug}: {error}"));
         }
         // A start that failed early has nothing for compose to take down, and perhaps no disk space for it either.
-        if !self.engine.owned_by(&self.home.hash(), slug).await?.is_empty() {
-            self.by_compose(slug, &held).await;
+        let owned = self.engine.owned_by(&self.home.hash(), slug).await?;
+        if !owned.is_empty() {
+            self.in_order(slug, &held, &owned).await;
         }
         self.by_engine(slug).await?;
         if !keep {
@@ -66,25 +69,39 @@ impl Tools<'_> {
         Ok(Settled::Kept)
     }
 
-    /// In order, as far as compose can; the engine removes what it leaves.
-    async fn by_compose(&self, slug: &Slug, held: &Held) {
-        let (Some(compose), true) = (self.compose, held.state.compose_file().is_file()) else {
-            return;
-        };
+    /// Logs and events kept, then down, as far as compose can. Where it cannot give the logs the engine does; what it leaves, the engine
+    /// removes.
+    async fn in_order(&self, slug: &Slug, held: &Held, owned: &Owned) {
         let project = Project {
             name: naming::project(slug),
             state: &held.state,
             lock: held.lock.as_fd(),
         };
-        let kept = compose.logs(&project).await.and_then(|()| {
+        let compose = self.compose.filter(|_| held.state.compose_file().is_file());
+        let log = held.state.compose_log();
+        let given = match compose {
+            Some(compose) => self.told(slug, compose.logs(&project).await),
+            None => false,
+        };
+        let kept = if given {
             // Of what was decided nothing is lost when the state directory goes.
-            super::events::keep(self.home, slug, &held.state.compose_log()).map(drop)
-        });
-        for outcome in [kept, compose.down(&project).await] {
-            if let Err(error) = outcome {
-                self.printer.warning(&format!("{slug}: {error}"));
-            }
+            super::events::keep(self.home, slug, &log).map(drop)
+        } else {
+            let logs = container_logs::keep(self.engine, self.home, slug, owned, &log, self.printer);
+            logs.await.map(drop)
+        };
+        self.told(slug, kept);
+        if let Some(compose) = compose {
+            self.told(slug, compose.down(&project).await);
         }
+    }
+
+    /// Whether it went well; a warning when it did not.
+    fn told(&self, slug: &Slug, outcome: Result<()>) -> bool {
+        if let Err(error) = &outcome {
+            self.printer.warning(&format!("{slug}: {error}"));
+        }
+        outcome.is_ok()
     }
 
     /// Whatever the engine still has of the bottle.

@@ -58,7 +58,7 @@ fn emptied(top: &Path) -> std::io::Result<()> {
     }
 }
 
-fn writable(folder: &Path) -> std::io::Result<()> {
+pub(super) fn writable(folder: &Path) -> std::io::Result<()> {
     let metadata = fs_err::symlink_metadata(folder)?;
     if metadata.permissions().mode() & 0o700 == 0o700 {
         return Ok(());

@@ -188,7 +188,7 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
     );
     let doctor = bottle.run(&["doctor"]);
     assert!(
-        doctor.contains("state directories that cannot be read: away-00000, bad-00000"),
+        doctor.contains("state directories that cannot be read, or are gone: away-00000, bad-00000"),
         "{doctor}"
     );
     let proposals = bottle.run(&["proposals"]);
@@ -209,4 +209,46 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
         "{left:?}"
     );
     assert!(!left.contains(&"state/dead-00000".to_owned()), "{left:?}");
+}
+
+#[test]
+fn a_damaged_state_directory_is_moved_aside_whole_and_removed_on_the_operators_word_alone() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let bottle = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .write("state/bad-00000/.lock/not-a-file", "")
+        .write("state/bad-00000/agent/workspace/work", "days of it")
+        .write("elsewhere/.ready", "");
+    let away = bottle.home().join("state/away-00000");
+    std::os::unix::fs::symlink("../not-mounted", &away).unwrap();
+    for slug in ["bad-00000", "away-00000"] {
+        let told = bottle.run(&["stop", slug]);
+        assert!(told.starts_with("exit 0\n"), "{told}");
+        let aside = format!("{slug} is down; what is left of it is in HOME/damaged/{slug}\n");
+        assert!(told.contains(&aside), "{told}");
+    }
+    let left = bottle.tree();
+    for kept in [
+        "damaged/bad-00000/state/.lock/not-a-file",
+        "damaged/bad-00000/state/agent/workspace/work",
+        "damaged/away-00000/state",
+    ] {
+        assert!(left.contains(&kept.to_owned()), "{kept}: {left:?}");
+    }
+    assert!(!left.iter().any(|path| path.starts_with("state/")), "{left:?}");
+    let leads = fs_err::read_link(bottle.home().join("damaged/away-00000/state")).unwrap();
+    assert!(leads.is_absolute() && leads.ends_with("not-mounted"), "{leads:?}");
+    // The disk is back, and with it a state directory that nothing says anything of any more.
+    std::os::unix::fs::symlink("../elsewhere", &away).unwrap();
+    let cleaned = bottle.run(&["cleanup"]);
+    assert!(cleaned.contains("there is nothing to remove"), "{cleaned}");
+    assert!(bottle.run(&["list"]).contains("preserved"));
+    let discarded = bottle.run(&["cleanup", "--discard", "bad-00000"]);
+    assert!(
+        discarded.contains("removed the kept state of bad-00000"),
+        "{discarded}"
+    );
+    let left = bottle.tree();
+    assert!(!left.iter().any(|path| path.contains("bad-00000")), "{left:?}");
+    assert!(left.contains(&"damaged/away-00000".to_owned()), "{left:?}");
 }

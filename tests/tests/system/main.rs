@@ -17,6 +17,7 @@ mod bad_input;
 mod clients;
 mod containers;
 mod crash;
+mod damaged;
 mod demo;
 mod every_file;
 mod fail_closed;
