@@ -31,7 +31,15 @@ impl Home {
             }
         };
         let absolute = std::path::absolute(&root)?;
-        Ok(Self::at(fs_err::canonicalize(&absolute).unwrap_or(absolute)))
+        let root = fs_err::canonicalize(&absolute).unwrap_or(absolute);
+        if root.to_str().is_none() {
+            return Err(Error::environment(format!(
+                "the folder {} has a name that is not UTF-8, which compose needs",
+                root.display()
+            ))
+            .hinted("set BOTTLE_HOME to another folder for your agents and bottles"));
+        }
+        Ok(Self::at(root))
     }
 
     /// At this absolute path.

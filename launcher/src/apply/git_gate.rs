@@ -14,7 +14,8 @@ pub fn file(target: &Target) -> Result<FileStep> {
         return Err(Error::failed(format!(
             "{} has no git gate: its bottle has no git.remotes",
             target.slug
-        )));
+        ))
+        .hinted("list the repository under `git.remotes` of its bottle and start another"));
     }
     FileStep::read(config::GATE, path)
 }

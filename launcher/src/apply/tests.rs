@@ -255,6 +255,13 @@ fn a_permission_that_ends_is_a_grant_of_the_proposals_own_digits_and_can_be_revo
     };
     let carried = approve_for(&fixture, &id, lasts).unwrap();
     assert_eq!(carried.state.grant_id.unwrap().as_str(), "g-00000001");
+    assert!(
+        carried.told.contains(" since 2")
+            && carried.told.contains(", until 2")
+            && carried.told.ends_with("Z, for one request"),
+        "{}",
+        carried.told
+    );
     assert!(fixture.routes().contains("grant_id: g-00000001") && fixture.routes().contains("once: true"));
     assert_eq!(revoke(&fixture, "p-00000001").host.as_str(), "new.example");
     assert!(!fixture.routes().contains("new.example") && !fixture.pipelock().contains("new.example"));
@@ -403,12 +410,7 @@ fn a_dockerfile_is_stored_and_the_answer_says_that_nothing_is_rebuilt_yet() {
         json!({"tool": "capability-block", "arguments": arguments}),
     );
     let carried = approve(&fixture, &id).unwrap();
-    assert!(
-        carried
-            .state
-            .statement
-            .contains("not yet available in this version")
-    );
+    assert_eq!(carried.state.statement, super::capability::STATEMENT);
     let stored = fs_err::read_to_string(fixture.target.state.approved_dockerfile()).unwrap();
     assert_eq!(stored, "FROM debian:12\n");
     assert!(fixture.target.state.preserve().is_file());

@@ -131,7 +131,7 @@ pub(super) fn meant<'q>(context: &Context, queue: &'q Queue, id: Option<&str>) -
                 .collect();
             if !ask::is_interactive() {
                 let told = std::iter::once("several proposals are pending".to_owned()).chain(lines);
-                return Err(Error::several(Kind::Usage, told.collect()).hinted("say which one"));
+                return Err(Error::several(Kind::Usage, told.collect()).hinted("say which one, by its ID"));
             }
             let chosen = ask::choose(&context.printer, "Which one?", &lines)?;
             several

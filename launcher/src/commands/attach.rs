@@ -30,11 +30,17 @@ impl Attach {
         let slug = &bottle.slug;
         // One whose launcher has died can be looked into, as long as its containers run.
         if bottle.state == BottleState::Starting || !bottle.evidence.agent_runs {
-            return Err(Error::failed(format!(
+            let error = Error::failed(format!(
                 "{slug} cannot be attached to: it is {}",
                 bottle.state.word()
-            ))
-            .hinted("`bottle list` shows what runs"));
+            ));
+            return Err(match bottle.state {
+                BottleState::Preserved => error.hinted(format!(
+                    "what is kept of it lies in {}; `bottle start AGENT` starts another",
+                    home.state(slug).root().display()
+                )),
+                _ => error.hinted("`bottle list` shows what runs"),
+            });
         }
         let state = home.state(slug);
         let recipe = Recipe::read(&state)?;

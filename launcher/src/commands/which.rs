@@ -34,5 +34,6 @@ pub(super) fn target(home: &Home, argument: Option<&str>) -> Result<Target> {
 
 fn ambiguous(says: &str, slugs: &[Slug]) -> Error {
     let slugs: Vec<&str> = slugs.iter().map(Slug::as_str).collect();
-    Error::new(Kind::Usage, format!("{says} {}", slugs.join(", "))).hinted("say which one")
+    Error::new(Kind::Usage, format!("{says} {}", slugs.join(", ")))
+        .hinted("say which one: its slug, or the beginning of it")
 }

@@ -75,6 +75,11 @@ pub(super) fn workspace(
         _ => format!("--cwd: {error}"),
     })?;
     let shown = directory.display();
+    if directory.to_str().is_none() {
+        return Err(format!(
+            "--cwd: the path {shown} is not UTF-8, which compose needs; give the directory another name"
+        ));
+    }
     if !directory.is_dir() {
         return Err(format!("--cwd: {shown} is not a directory"));
     }

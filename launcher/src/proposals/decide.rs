@@ -296,5 +296,6 @@ pub fn refuse_answered(item: &Item) -> Result<()> {
     Err(Error::new(
         kind,
         format!("{} cannot be answered any more: it is {}", item.id(), item.status),
-    ))
+    )
+    .hinted(format!("`bottle audit --of {}` tells what came of it", item.id())))
 }

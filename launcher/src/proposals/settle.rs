@@ -207,11 +207,7 @@ pub async fn carry_out(
     };
     match performed {
         Performed::InForce(notes) => {
-            let now = format!(
-                "{} since {}",
-                change.statement,
-                Timestamp::from(SystemTime::now())
-            );
+            let now = change.now(SystemTime::now().into());
             if let Some(Ask::CapabilityBlock(_)) = Some(&item.proposal.ask) {
                 // What was asked for must be there when the bottle is resumed.
                 fs_err::write(target.state.preserve(), "")?;

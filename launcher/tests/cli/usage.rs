@@ -126,6 +126,37 @@ fn arguments_that_are_no_text_are_refused() {
 }
 
 #[test]
+fn a_folder_whose_name_is_no_text_is_refused_before_anything_is_made() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bottle = Bottle::new()
+        .write("agents/dev.md", "---\nbottle: box\nimage: small\n---\n")
+        .write("bottles/box.md", "---\n---\n");
+    let odd = bottle.home().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    let output = bottle
+        .command(&["init"])
+        .env("BOTTLE_HOME", &odd)
+        .output()
+        .unwrap();
+    let said = bottle.told(&output);
+    assert!(
+        said.starts_with("exit 6\n") && said.contains("not UTF-8, which compose needs"),
+        "{said}"
+    );
+    assert!(!odd.exists());
+    fs_err::create_dir(&odd).unwrap();
+    let output = bottle
+        .command(&["start", "dev", "--dry-run", "--cwd"])
+        .arg(&odd)
+        .output()
+        .unwrap();
+    let said = bottle.told(&output);
+    assert!(
+        said.starts_with("exit 2\n") && said.contains("not UTF-8, which compose needs"),
+        "{said}"
+    );
+}
+
+#[test]
 fn data_that_cannot_be_written_is_no_success() {
     let bottle = Bottle::new();
     for arguments in [&["audit", "--json"][..], &["completions", "bash"], &["--help"]] {
