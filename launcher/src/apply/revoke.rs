@@ -143,7 +143,10 @@ pub async fn carry_out(
     let notes = notes.into_iter().chain([outcome_note]);
     log.append(notes.map(|note| note.joined(proposal, grant)))?;
     match outcome {
-        Outcome::Failed => Err(Error::not_applied(now)),
+        Outcome::Failed => Err(Error::not_applied(now).hinted(format!(
+            "`bottle logs {}` shows what the guards say; then do it again",
+            target.slug
+        ))),
         Outcome::Applied | Outcome::Modified => Ok(now),
     }
 }

@@ -5,6 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::home::Home;
 use crate::manifest;
 use crate::plan::Plan;
+use crate::proposals::notice::Notices;
 use clap::Args;
 use contract::{AgentName, BottleName};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use std::str::FromStr;
 
 /// Check the manifests, and that what they name is there.
 ///
-/// Every mistake is told with its file and line. Host variables are not looked at: `bottle start --dry-run` does that.
+/// Every mistake is told with its file and line. Host variables and git keys are not looked at: `bottle start --dry-run` does that.
 #[derive(Debug, Args)]
 pub struct Check {
     /// Only this agent and its bottle.
@@ -69,6 +70,7 @@ impl Report {
         for bottle in &bottles {
             self.note(manifest::bottle(home, bottle).map(drop))?;
         }
+        self.note(Notices::of(home).map(drop))?;
         for agent in &agents {
             self.note(Plan::check(agent, home, &context.environment))?;
         }

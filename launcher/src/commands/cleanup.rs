@@ -47,6 +47,17 @@ impl Cleanup {
             .filter(|bottle| bottle.state.is_unjudged() && !discarded.contains(&bottle.slug))
             .cloned()
             .collect();
+        let kept: Vec<&str> = bottles
+            .iter()
+            .filter(|bottle| bottle.state == BottleState::Preserved && !discarded.contains(&bottle.slug))
+            .map(|bottle| bottle.slug.as_str())
+            .collect();
+        if !kept.is_empty() {
+            machine.printer.hint(&format!(
+                "left alone, since it is kept: {}; `--discard SLUG` removes it, too",
+                kept.join(", ")
+            ));
+        }
         let dead: Vec<&Bottle> = bottles.iter().filter(|bottle| is_dead(bottle)).collect();
         let live: BTreeSet<Slug> = bottles
             .iter()

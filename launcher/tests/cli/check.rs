@@ -48,6 +48,21 @@ fn every_mistake_of_every_file_is_told() {
 }
 
 #[test]
+fn the_operators_own_settings_are_checked_too() {
+    let bottle = Bottle::new()
+        .write("agents/one.md", "---\nbottle: dev\nimage: small\n---\n")
+        .write("bottles/dev.md", "---\n---\n")
+        .write("config.yaml", "notify: /bin/true\n");
+    let said = bottle.run(&["check"]);
+    assert!(
+        said.starts_with("exit 2\n")
+            && said.contains("HOME/config.yaml cannot be read; notify: invalid type")
+            && said.contains("; it holds `notify: [program, argument, …]` or nothing"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_agent_that_is_not_there_is_told_with_the_nearest() {
     let bottle = Bottle::new().write("agents/implementer.md", "---\nbottle: dev\n---\n");
     insta::assert_snapshot!(bottle.run(&["check", "implemter"]), @r"
