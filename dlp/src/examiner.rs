@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use secrets::{BudgetExceeded, Finding};
+use secrets::{BudgetExceeded, Finding, KNOWN_VALUE};
 
 use crate::hidden::{self, Hidden};
 use crate::policy::CompiledPolicy;
@@ -32,6 +32,15 @@ pub struct TextScan {
     known: Option<secrets::known::Stream>,
     hidden: Hidden,
     findings: Vec<Finding>,
+}
+
+fn environment_secret(place: Place, decoded: String) -> Found {
+    Found {
+        rule: ENVIRONMENT_SECRET.into(),
+        what: "a value of the agent's environment".into(),
+        place,
+        decoded,
+    }
 }
 
 /// Whether one of `ends`, which ascend, lies within.
@@ -124,7 +133,8 @@ impl Examiner {
             .scan(runs, self.policy.options())
             .map_err(|BudgetExceeded| Refused::TooMuchToDecode)?;
         let by_form =
-            |finding: &&Finding| self.policy.knows_by_form(&finding.rule) && spans(&finding.span, ends);
+            |finding: &&Finding| self.policy.knows_by_form(&finding.rule) || *finding.rule == *KNOWN_VALUE;
+        let by_form = |finding: &&Finding| by_form(finding) && spans(&finding.span, ends);
         for finding in findings.iter().filter(by_form) {
             self.judge(finding, || place.clone())?;
         }
@@ -144,6 +154,13 @@ impl Examiner {
     }
 
     fn judge(&self, finding: &Finding, place: impl FnOnce() -> Place) -> Result<(), Refused> {
+        if *finding.rule == *KNOWN_VALUE {
+            return if self.known {
+                self.settle(environment_secret(place(), finding.decoded.to_string()), true)
+            } else {
+                Ok(())
+            };
+        }
         if self.policy.is_exempt(&finding.rule, &self.host) {
             return Ok(());
         }
@@ -158,13 +175,8 @@ impl Examiner {
 
     fn judge_known(&self, hit: &secrets::known::Hit, place: Place) -> Result<(), Refused> {
         let form = hit.form.to_string();
-        let found = Found {
-            rule: ENVIRONMENT_SECRET.into(),
-            what: "a value of the agent's environment".into(),
-            place,
-            decoded: if form == "raw" { String::new() } else { form },
-        };
-        self.settle(found, true)
+        let decoded = if form == "raw" { String::new() } else { form };
+        self.settle(environment_secret(place, decoded), true)
     }
 
     fn judge_hidden(&self, place: Place) -> Result<(), Refused> {

@@ -14,6 +14,8 @@
 
 pub mod answer;
 pub mod body;
+#[cfg(test)]
+mod carriers;
 pub mod command;
 pub mod config;
 pub mod encoding;

@@ -102,7 +102,10 @@ impl CompiledPolicy {
         Ok(Self {
             effective_sha256: effective_sha256(&seat, &dlp),
             scanner: Scanner::new(rules)?,
-            options: Options::new(Setting::Traffic),
+            options: Options {
+                known: Some(known.clone()),
+                ..Options::new(Setting::Traffic)
+            },
             known,
             boot_deadlines,
             recovery_phrase_rules,

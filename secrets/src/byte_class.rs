@@ -5,8 +5,10 @@ use crate::byte_table::ByteTable;
 pub(crate) const BASE64: u8 = 1;
 pub(crate) const BASE32: u8 = 2;
 pub(crate) const HEX: u8 = 4;
-/// Hexadecimal digits and what stands between pairs of them.
+/// Hexadecimal digits and what stands between groups of them.
 pub(crate) const HEX_PAIRS: u8 = 8;
+/// Decimal digits and what stands between numbers in a list.
+pub(crate) const LIST: u8 = 128;
 /// Numbers that are written in groups.
 pub(crate) const NUMBER: u8 = 16;
 /// Letters, and what stands between the words of a list.
@@ -33,6 +35,9 @@ static CLASSES: ByteTable<u8> = {
             b'-' | b':' | b' ' | b'\t' | b'\r' | b'\n' | b',' | b'.' | b'x' | b'X'
         ) {
             class |= HEX_PAIRS;
+        }
+        if class & HEX_PAIRS != 0 && !byte.is_ascii_alphabetic() {
+            class |= LIST;
         }
         if byte.is_ascii_digit() || matches!(byte, b' ' | b'-') {
             class |= NUMBER;

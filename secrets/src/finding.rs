@@ -16,6 +16,8 @@ pub enum Decoding {
     Base32,
     /// hexadecimal
     Hex,
+    /// a list of numbers, or a dump in words
+    Numbers,
     /// percent-encoding, backslash escapes, character references and look-alike characters
     Escapes,
     /// UTF-16
@@ -109,6 +111,7 @@ impl fmt::Display for DecodePath {
                 Decoding::Base64 => "base64",
                 Decoding::Base32 => "base32",
                 Decoding::Hex => "hex",
+                Decoding::Numbers => "numbers",
                 Decoding::Escapes => "escapes",
                 Decoding::Wide => "utf-16",
                 Decoding::Gzip => "gzip",

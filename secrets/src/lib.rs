@@ -108,5 +108,5 @@ pub use checksum::Checksum;
 pub use finding::{DecodePath, Decoding, Finding, Fingerprint, without_repeats};
 pub use hold_back::HoldBack;
 pub use rule::{ByConfidence, Confidence, Detector, Judge, Rule, RuleError, RuleSet, Setting};
-pub use scanner::{BudgetExceeded, Options, Scanner, ScannerError};
+pub use scanner::{BudgetExceeded, KNOWN_VALUE, Options, Scanner, ScannerError};
 pub use stream::{Parts, Stream};

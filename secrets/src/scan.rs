@@ -12,6 +12,8 @@ mod bare;
 mod budget;
 mod child;
 mod context;
+mod dump;
+mod groups;
 mod judge;
 mod keyword;
 mod layer;
@@ -25,6 +27,7 @@ mod shadow;
 mod survey;
 mod text;
 mod words;
+mod written;
 
 pub(crate) use budget::Budget;
 pub(crate) use context::{Compiled, Engine, Manner, Names, Raw, Session};

@@ -3,6 +3,7 @@
 //! ([`Scanner::parts`]).
 
 use crate::finding::{Finding, without_repeats};
+use crate::known::KnownValues;
 use crate::pattern::Anchor;
 use crate::rule::{RuleError, RuleSet, Setting};
 use crate::scan::{Compiled, Engine, Keywords, Names};
@@ -24,7 +25,13 @@ pub struct Options {
     /// Bytes that may come out of decoders for each byte that is scanned, besides. Default: 64. Ordinary archives
     /// stay below 20; a bomb is at 1000.
     pub decoded_per_byte: u64,
+    /// Values that are looked for in what is decoded, besides: findings of them are of the rule [`KNOWN_VALUE`]. In
+    /// the text itself they are not: that is [`crate::known::KnownValues::stream`]'s to do. Default: none.
+    pub known: Option<KnownValues>,
 }
+
+/// The rule that findings of [`Options::known`] name.
+pub const KNOWN_VALUE: &str = "known-value";
 
 /// Decoding what was scanned would take more than is allowed; what is inside is not known. The caller must treat
 /// it as if a secret had been found.
@@ -63,6 +70,7 @@ impl Options {
             path: None,
             decoded_base: 64 << 20,
             decoded_per_byte: 64,
+            known: None,
         }
     }
 }

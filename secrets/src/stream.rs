@@ -6,7 +6,7 @@
 use crate::DecodePath;
 use crate::finding::{Finding, without_repeats};
 use crate::scan::{Budget, Engine, Layer, Manner, Raw, Session, Survey};
-use crate::scanner::{BudgetExceeded, Options};
+use crate::scanner::{BudgetExceeded, KNOWN_VALUE, Options};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -179,6 +179,7 @@ impl Scan {
                 setting: options.setting,
                 key: options.fingerprint_key.clone(),
                 path: options.path.clone(),
+                known: options.known.clone().filter(|known| !known.is_empty()),
             },
             budget: Budget::new(options.decoded_base, options.decoded_per_byte),
             raw: Vec::new(),
@@ -245,12 +246,25 @@ fn is_repeat(raw: &Raw, told: &Raw) -> bool {
 }
 
 fn tell(engine: &Engine, raw: Raw, lead: u64) -> Option<Finding> {
+    let span = raw.span.start.saturating_sub(lead)..raw.span.end.saturating_sub(lead);
+    if let Some(label) = raw.label {
+        return Some(Finding {
+            rule: KNOWN_VALUE.into(),
+            description: label,
+            confidence: raw.confidence,
+            span,
+            decoded: raw.decoded,
+            fingerprint: None,
+            public_prefix: "".into(),
+            length: raw.length,
+        });
+    }
     let names = &engine.rules.get(usize::from(raw.rule))?.names;
     Some(Finding {
         rule: Arc::clone(&names.id),
         description: Arc::clone(&names.description),
         confidence: raw.confidence,
-        span: raw.span.start.saturating_sub(lead)..raw.span.end.saturating_sub(lead),
+        span,
         decoded: raw.decoded,
         fingerprint: raw.fingerprint,
         public_prefix: names

@@ -2,12 +2,31 @@
 
 use super::{Layer, Session};
 use crate::finding::DecodePath;
+use crate::known;
 use std::collections::VecDeque;
 use std::ops::Range;
+
+/// The search for known values in a layer.
+enum Known {
+    /// Nothing was read.
+    NotYet,
+    Looking {
+        stream: Box<known::Stream>,
+        /// How many bytes may be the beginning of a value.
+        hold: usize,
+    },
+    /// There is nothing to look for, or it was found.
+    Done,
+}
+
+/// So many characters of a known value's beginning are there by chance all the time.
+const LIKENESS: u64 = 4;
 
 /// A decoded layer.
 pub(crate) struct Child {
     layer: Box<Layer>,
+    path: DecodePath,
+    known: Known,
     /// Pairs of offsets, in the child and in the parent, ascending. Between two, the ratio applies.
     points: VecDeque<(u64, u64)>,
     /// Characters of the parent and the bytes that they make; `(0, 1)` when there is no fixed ratio.
@@ -23,6 +42,8 @@ impl Child {
     pub(crate) fn new(path: DecodePath, ratio: (u64, u64)) -> Self {
         Self {
             layer: Box::new(Layer::new(path)),
+            path,
+            known: Known::NotYet,
             points: VecDeque::new(),
             ratio,
             read: 0,
@@ -55,7 +76,7 @@ impl Child {
             self.points.push_back((at + index, parent));
         }
         self.scan(session, bytes, false);
-        let needed = self.layer.needed_from().min(self.layer.earliest());
+        let needed = self.layer.needed_from().min(self.earliest_of_own());
         while self.points.get(1).is_some_and(|&(child, _)| child <= needed) {
             self.points.pop_front();
         }
@@ -76,6 +97,7 @@ impl Child {
     fn scan(&mut self, session: &mut Session<'_>, bytes: &[u8], over: bool) {
         let before = session.found.len();
         self.layer.push(session, bytes, over);
+        self.known.read(session, bytes, over, self.path);
         for raw in session.found.iter_mut().skip(before) {
             raw.span = self.parent(raw.span.start)..self.parent_end(raw.span.end).max(raw.span.start + 1);
         }
@@ -115,13 +137,26 @@ impl Child {
 
     /// From where the parent must hold its bytes back for this child's sake.
     pub(crate) fn hold_from(&self) -> Option<u64> {
-        let hold = self.layer.hold_from();
+        let hold = self.layer.hold_from().min(self.known_from());
         (hold < self.layer.position()).then(|| self.parent(hold))
     }
 
     /// Where in the parent a finding of this child's may begin at the earliest.
     pub(crate) fn earliest(&self) -> u64 {
-        self.parent(self.layer.earliest())
+        self.parent(self.earliest_of_own())
+    }
+
+    fn earliest_of_own(&self) -> u64 {
+        self.layer.earliest().min(self.known_from())
+    }
+
+    /// Where a known value may have begun.
+    fn known_from(&self) -> u64 {
+        let hold = match &self.known {
+            Known::Looking { hold, .. } => *hold as u64,
+            Known::NotYet | Known::Done => 0,
+        };
+        self.layer.position().saturating_sub(hold)
     }
 
     /// How many bytes the child has.
@@ -131,6 +166,33 @@ impl Child {
 
     /// Whether nothing is under way in the child.
     pub(crate) fn is_idle(&self) -> bool {
-        self.layer.is_idle()
+        self.layer.is_idle() && self.layer.position() - self.known_from() < LIKENESS
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn read(&mut self, session: &mut Session<'_>, bytes: &[u8], over: bool, path: DecodePath) {
+        if let Self::NotYet = self {
+            *self = match &session.manner.known {
+                Some(known) => Self::Looking {
+                    stream: Box::new(known.stream()),
+                    hold: 0,
+                },
+                None => Self::Done,
+            };
+        }
+        let Self::Looking { stream, hold } = self else {
+            return;
+        };
+        let read = stream.push(bytes).and_then(|count| {
+            *hold = count;
+            if over { stream.finish() } else { Ok(()) }
+        });
+        if let Err(hit) = read {
+            session.report_known(hit, path);
+            *self = Self::Done;
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Budget, Keywords, Survey};
 use crate::allow::{AllowList, Pattern};
 use crate::finding::{DecodePath, Fingerprint};
+use crate::known::{self, KnownValues};
 use crate::pattern::Anchor;
 use crate::rule::{Confidence, Detector, Rule, Setting};
 use regex_automata::meta;
@@ -46,6 +47,7 @@ pub(crate) struct Manner {
     pub(crate) setting: Setting,
     pub(crate) key: Option<Arc<[u8]>>,
     pub(crate) path: Option<Arc<str>>,
+    pub(crate) known: Option<KnownValues>,
 }
 
 /// One scan's shared state, lent to the layer that works.
@@ -72,7 +74,12 @@ pub(crate) struct Raw {
     pub(crate) length: usize,
     /// Tells secrets apart within one process.
     pub(crate) hash: u64,
+    /// Of a known value, which has no rule, what it is called.
+    pub(crate) label: Option<Arc<str>>,
 }
+
+/// In the place of a rule's number.
+const NO_RULE: u16 = u16::MAX;
 
 // === impl Engine ===
 
@@ -130,6 +137,30 @@ impl<'s> Session<'s> {
             fingerprint,
             length,
             hash,
+            label: None,
         });
+    }
+
+    /// Tells of a known value.
+    pub(crate) fn report_known(&mut self, hit: known::Hit, decoded: DecodePath) {
+        self.found.push(Raw {
+            rule: NO_RULE,
+            keyword: 0,
+            confidence: Confidence::High,
+            length: usize::try_from(hit.span.end - hit.span.start).unwrap_or(usize::MAX),
+            span: hit.span,
+            decoded,
+            fingerprint: None,
+            hash: self.engine.hasher.hash_one(&hit.label),
+            label: Some(hit.label),
+        });
+    }
+
+    /// Whether `decoded`, all of it, holds a known value.
+    pub(crate) fn knows(&self, decoded: &[u8]) -> bool {
+        self.manner
+            .known
+            .as_ref()
+            .is_some_and(|known| known.find(decoded).is_some())
     }
 }

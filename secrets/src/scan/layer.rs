@@ -26,6 +26,17 @@ const SINGLE: usize = 12;
 /// A finding may begin so much before the place where it was noticed: an account number before its digits.
 const NAMES: u64 = 32;
 
+/// What runs of characters are read as.
+const RADICES: [Radix; 7] = [
+    Radix::Base64,
+    Radix::Hex,
+    Radix::HexPairs,
+    Radix::HexWords,
+    Radix::Decimal,
+    Radix::Octal,
+    Radix::Base32,
+];
+
 /// A layer's state.
 pub(crate) struct Layer {
     path: DecodePath,
@@ -36,7 +47,7 @@ pub(crate) struct Layer {
     bare: [Bare; 2],
     numbers: Numbers,
     words: Words,
-    runs: [Runs; 4],
+    runs: [Runs; RADICES.len()],
     shadows: [Shadow; 2],
     packed: Packed,
 }
@@ -54,7 +65,7 @@ impl Layer {
             bare: [Kind::Token, Kind::Hidden].map(Bare::new),
             numbers: Numbers::default(),
             words: Words::default(),
-            runs: [Radix::Base64, Radix::Hex, Radix::HexPairs, Radix::Base32].map(Runs::new),
+            runs: RADICES.map(Runs::new),
             shadows: [Shadow::new(Reading::Unescaped), Shadow::new(Reading::Narrow)],
             packed: Packed::default(),
         }
@@ -238,8 +249,6 @@ impl Layer {
             || Bare::is_worth_it(text)
             || Numbers::is_worth_it(text)
             || Words::is_worth_it(text)
-            || [Radix::Base64, Radix::Hex, Radix::HexPairs, Radix::Base32]
-                .iter()
-                .any(|&radix| Runs::is_worth_it(radix, text))
+            || RADICES.iter().any(|&radix| Runs::is_worth_it(radix, text))
     }
 }

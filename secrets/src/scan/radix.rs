@@ -17,16 +17,18 @@ pub(crate) enum Radix {
     Hex,
     /// four bits a character, in pairs with something between them, or between several
     HexPairs,
+    /// four bits a character, in groups of two or four bytes, the lowest first
+    HexWords,
+    /// bytes as decimal numbers, or as eight binary digits
+    Decimal,
+    /// bytes as three octal digits, or two as six, the lower first
+    Octal,
 }
 
 /// No digit.
 const NONE: u8 = 0xff;
-/// A character that may stand between the pairs of [`Radix::HexPairs`].
-const BETWEEN: u8 = 0xfe;
-/// The `x` of `0x`.
-const MARK: u8 = 0xfd;
-/// What a pair that is none decodes to: it fits no secret.
-const BROKEN: u8 = 0xff;
+/// What digits that are no byte decode to: it fits no secret.
+pub(super) const BROKEN: u8 = 0xff;
 
 const fn table(ranges: &[(u8, u8, u8)]) -> ByteTable<u8> {
     let mut table = ByteTable::new(NONE);
@@ -34,8 +36,7 @@ const fn table(ranges: &[(u8, u8, u8)]) -> ByteTable<u8> {
     while let [(first, last, value), tail @ ..] = rest {
         let mut byte = *first;
         while byte <= *last {
-            let step = if *value >= MARK { 0 } else { byte - *first };
-            table.set(byte, *value + step);
+            table.set(byte, *value + (byte - *first));
             byte += 1;
         }
         rest = tail;
@@ -54,21 +55,6 @@ static BASE64: ByteTable<u8> = table(&[
 ]);
 static BASE32: ByteTable<u8> = table(&[(b'A', b'Z', 0), (b'2', b'7', 26)]);
 static HEX: ByteTable<u8> = table(&[(b'0', b'9', 0), (b'a', b'f', 10), (b'A', b'F', 10)]);
-static HEX_PAIRS: ByteTable<u8> = table(&[
-    (b'0', b'9', 0),
-    (b'a', b'f', 10),
-    (b'A', b'F', 10),
-    (b'-', b'-', BETWEEN),
-    (b':', b':', BETWEEN),
-    (b' ', b' ', BETWEEN),
-    (b'\t', b'\n', BETWEEN),
-    (b'\r', b'\r', BETWEEN),
-    (b',', b',', BETWEEN),
-    (b'.', b'.', BETWEEN),
-    (b'x', b'x', MARK),
-    (b'X', b'X', MARK),
-]);
-
 // === impl Radix ===
 
 impl Radix {
@@ -76,8 +62,8 @@ impl Radix {
         match self {
             Self::Base64 => &BASE64,
             Self::Base32 => &BASE32,
-            Self::Hex => &HEX,
-            Self::HexPairs => &HEX_PAIRS,
+            // Those in groups are read elsewhere.
+            _ => &HEX,
         }
     }
 
@@ -88,7 +74,8 @@ impl Radix {
             Self::Base64 => byte_class::BASE64,
             Self::Base32 => byte_class::BASE32,
             Self::Hex => byte_class::HEX,
-            Self::HexPairs => byte_class::HEX_PAIRS,
+            Self::HexPairs | Self::HexWords => byte_class::HEX_PAIRS,
+            Self::Decimal | Self::Octal => byte_class::LIST,
         };
         byte_class::is(byte, class)
     }
@@ -98,7 +85,7 @@ impl Radix {
         match self {
             Self::Base64 => 20,
             Self::Base32 | Self::Hex => 24,
-            Self::HexPairs => 35,
+            Self::HexPairs | Self::HexWords | Self::Decimal | Self::Octal => 35,
         }
     }
 
@@ -108,9 +95,17 @@ impl Radix {
             Self::Base64 => (4, 3),
             Self::Base32 => (8, 5),
             Self::Hex => (2, 1),
-            // Each pair is told where it begins.
-            Self::HexPairs => (2, 1),
+            // Each byte is told where it begins.
+            Self::HexPairs | Self::HexWords | Self::Decimal | Self::Octal => (2, 1),
         }
+    }
+
+    /// Whether bytes are in groups of digits ([`super::groups`]).
+    pub(crate) fn is_grouped(self) -> bool {
+        matches!(
+            self,
+            Self::HexPairs | Self::HexWords | Self::Decimal | Self::Octal
+        )
     }
 }
 
@@ -133,10 +128,6 @@ impl Digits {
         }
     }
 
-    pub(crate) fn radix(&self) -> Radix {
-        self.radix
-    }
-
     /// In base64, the bytes and the characters since the last whole group. `bytes_so_far` came out.
     pub(crate) fn in_group(&self, bytes_so_far: u64) -> (u64, u64) {
         let bytes = bytes_so_far % 3;
@@ -149,7 +140,7 @@ impl Digits {
             Radix::Base64 => self.base64(text, out),
             Radix::Base32 => self.each(text, 5, out),
             Radix::Hex => self.each(text, 4, out),
-            Radix::HexPairs => self.pairs(text, out),
+            _ => {}
         }
     }
 
@@ -179,31 +170,6 @@ impl Digits {
             if self.count >= 8 {
                 self.count -= 8;
                 out.push((self.bits >> self.count & 0xff) as u8);
-            }
-        }
-    }
-
-    /// `count` is the number of digits of the pair.
-    fn pairs(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        for &byte in text {
-            match (HEX_PAIRS.get(byte), self.count) {
-                (BETWEEN, 1) => {
-                    out.push(BROKEN);
-                    self.count = 0;
-                }
-                (BETWEEN, _) => self.count = 0,
-                (MARK, 1) if self.bits & 0xf == 0 => self.count = 0,
-                (digit @ 0..16, 0) => (self.bits, self.count) = (u32::from(digit), 1),
-                (digit @ 0..16, 1) => {
-                    self.count = 2;
-                    out.push((self.bits << 4) as u8 | digit);
-                }
-                // Groups of several bytes, or whole lines of them.
-                (digit @ 0..16, _) => (self.bits, self.count) = (u32::from(digit), 1),
-                (_, count) => {
-                    out.push(BROKEN);
-                    self.count = count.max(2);
-                }
             }
         }
     }
@@ -243,16 +209,12 @@ mod tests {
             let url = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes);
             prop_assert_eq!(&decode(Radix::Base64, url.as_bytes(), size), &bytes);
             prop_assert_eq!(&decode(Radix::Hex, hex::encode(&bytes).as_bytes(), size), &bytes);
-            let pairs: Vec<String> = bytes.iter().map(|b| format!("0x{b:02X}")).collect();
-            prop_assert_eq!(&decode(Radix::HexPairs, pairs.join(", ").as_bytes(), size), &bytes);
-            let pairs: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
-            prop_assert_eq!(&decode(Radix::HexPairs, pairs.join("-").as_bytes(), size), &bytes);
         }
     }
 
     #[test]
-    fn what_belongs_to_a_text_is_a_digit_or_stands_between_digits() {
-        for radix in [Radix::Base64, Radix::Base32, Radix::Hex, Radix::HexPairs] {
+    fn what_belongs_to_a_text_is_a_digit() {
+        for radix in [Radix::Base64, Radix::Base32, Radix::Hex] {
             for byte in 0..=u8::MAX {
                 assert_eq!(
                     radix.has(byte),
@@ -267,11 +229,5 @@ mod tests {
     fn base32_is_rfc_4648_s() {
         assert_eq!(base32(b"MZXW6YTBOI").as_deref(), Some(&b"foobar"[..]));
         assert_eq!(base32(b"mz"), None);
-    }
-
-    #[test]
-    fn digits_that_are_not_in_pairs_decode_to_what_fits_nothing() {
-        assert_eq!(decode(Radix::HexPairs, b"41:4:42", 9), [0x41, BROKEN, 0x42]);
-        assert_eq!(decode(Radix::HexPairs, b"411:42", 9), [0x41, BROKEN, 0x42]);
     }
 }

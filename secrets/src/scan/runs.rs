@@ -8,9 +8,11 @@
 //! decoded from there too, unless that gives the same groups. base64 in lines is read on over the line break.
 
 use super::child::Child;
-use super::radix::{Digits, Radix};
+use super::dump;
+use super::radix::Radix;
 use super::survey::find_within;
 use super::text::{Text, run_end};
+use super::written::{Reader, Written};
 use super::{Layer, Session};
 use crate::finding::{DecodePath, Decoding};
 
@@ -38,11 +40,11 @@ struct Open {
     line: u64,
     /// Characters that line breaks took, modulo the group.
     skipped: u64,
-    texts: Vec<(u64, Digits, Child)>,
+    texts: Vec<Written>,
 }
 
 /// What stands at the end of a run.
-enum Break {
+pub(super) enum Break {
     /// The run goes on behind so many bytes.
     Line(usize),
     /// More bytes decide.
@@ -71,6 +73,7 @@ impl Runs {
             Radix::Base64 => Decoding::Base64,
             Radix::Base32 => Decoding::Base32,
             Radix::Hex | Radix::HexPairs => Decoding::Hex,
+            Radix::HexWords | Radix::Decimal | Radix::Octal => Decoding::Numbers,
         };
         let Some(path) = path.and(decoding) else {
             self.resume = text.end();
@@ -124,7 +127,7 @@ impl Runs {
     /// Whether a whole run is indentation, a ruler or a table rather than bytes.
     fn is_poor(&self, run: &[u8]) -> bool {
         let shortest = Radix::Hex.shortest();
-        self.radix == Radix::HexPairs
+        self.radix.is_grouped()
             && run
                 .iter()
                 .filter(|&&byte| Radix::Hex.has(byte))
@@ -137,13 +140,17 @@ impl Runs {
     fn is_promising(&self, session: &mut Session<'_>, run: &[u8]) -> bool {
         let mut scratch = std::mem::take(session.scratch);
         let mut survey = session.surveys.pop().unwrap_or_default();
-        let mut groups = Groups::default();
+        let mut alignments = Alignments::default();
         let mut promising = false;
-        for start in self.starts(run, 0).filter(|&start| groups.is_new(start as u64)) {
+        for start in self
+            .starts(run, 0)
+            .filter(|&start| alignments.is_new(start as u64))
+        {
             scratch.clear();
-            Digits::new(self.radix).push(run.get(start..).unwrap_or_default(), &mut scratch);
+            Reader::new(self.radix).whole(run.get(start..).unwrap_or_default(), &mut scratch);
             promising = promising
-                || may_say_something(&scratch) && Layer::is_worth_it(session.engine, &mut survey, &scratch);
+                || may_say_something(&scratch) && Layer::is_worth_it(session.engine, &mut survey, &scratch)
+                || session.knows(&scratch);
         }
         *session.scratch = scratch;
         session.surveys.push(survey);
@@ -177,23 +184,25 @@ impl Runs {
         let before = usize::from(offset > open.start);
         for start in self.starts(run, before) {
             let group = (offset + start as u64 - open.skipped) % GROUPS;
-            if open.texts.iter().all(|(other, ..)| other % GROUPS != group) {
-                let child = Child::new(path, radix.ratio());
-                let mut new = (group, Digits::new(radix), child);
+            if open.texts.iter().all(|other| other.group % GROUPS != group) {
+                let mut new = Written {
+                    group: GROUPS + group,
+                    reader: Reader::new(radix),
+                    child: Child::new(path, radix.ratio()),
+                };
                 // It joins the others behind this run's part.
-                feed(
+                new.feed(
                     session,
-                    &mut new,
                     run.get(start..).unwrap_or_default(),
                     offset + start as u64,
                 );
-                open.texts.push((GROUPS + group, new.1, new.2));
+                open.texts.push(new);
             }
         }
         for one in &mut open.texts {
-            match one.0.checked_sub(GROUPS) {
-                Some(group) => one.0 = group,
-                None => feed(session, one, run, offset),
+            match one.group.checked_sub(GROUPS) {
+                Some(group) => one.group = group,
+                None => one.feed(session, run, offset),
             }
         }
         self.resume = text.offset(end);
@@ -206,9 +215,8 @@ impl Runs {
                 self.resume = text.offset(end + length);
                 open.line = self.resume;
                 open.skipped += length as u64;
-                for (_, digits, child) in &mut open.texts {
-                    let (bytes, characters) = digits.in_group(child.position());
-                    child.jump(child.position() - bytes, self.resume - characters, self.resume);
+                for one in &mut open.texts {
+                    one.jump(session, self.resume);
                 }
                 self.open = Some(open);
                 true
@@ -218,8 +226,8 @@ impl Runs {
                 false
             }
             Break::End => {
-                for (_, _, child) in &mut open.texts {
-                    child.finish(session);
+                for one in &mut open.texts {
+                    one.finish(session);
                 }
                 true
             }
@@ -228,6 +236,9 @@ impl Runs {
 
     /// Whether a run that ends at `end` goes on in the next line: only base64 does, and only behind a full line.
     fn line_break(&self, text: Text<'_>, end: usize, line: u64) -> Break {
+        if self.radix.is_grouped() {
+            return dump::goes_on(text, end, line);
+        }
         if self.radix != Radix::Base64 || text.offset(end).saturating_sub(line) < LINE {
             return Break::End;
         }
@@ -260,7 +271,7 @@ impl Runs {
         self.open
             .iter()
             .flat_map(|open| &open.texts)
-            .filter_map(|(_, _, child)| child.hold_from())
+            .flat_map(|one| one.child.hold_from().into_iter().chain(one.reader.open_since()))
             .min()
     }
 
@@ -268,7 +279,7 @@ impl Runs {
         self.open
             .iter()
             .flat_map(|open| &open.texts)
-            .map(|(_, _, child)| child.earliest())
+            .map(|one| one.child.earliest())
             .min()
     }
 
@@ -304,45 +315,18 @@ fn may_say_something(decoded: &[u8]) -> bool {
 fn find(radix: Radix, text: Text<'_>, at: usize) -> Result<usize, usize> {
     let stretches = match radix {
         Radix::Base64 | Radix::Base32 | Radix::Hex => &text.survey.tokens,
-        Radix::HexPairs => &text.survey.pairs,
+        Radix::HexPairs | Radix::HexWords | Radix::Decimal | Radix::Octal => &text.survey.pairs,
     };
     find_within(stretches, text.bytes, at, radix.shortest(), |byte| {
         radix.has(byte)
     })
 }
 
-fn feed(session: &mut Session<'_>, (_, digits, child): &mut (u64, Digits, Child), run: &[u8], offset: u64) {
-    /// Decoded at once.
-    const PIECE: usize = 4096;
-    let mut bytes = std::mem::take(session.scratch);
-    let mut at = offset;
-    for piece in run.chunks(PIECE) {
-        bytes.clear();
-        let until = at + piece.len() as u64;
-        if digits.radix() == Radix::HexPairs {
-            // What is between the pairs may be of any length: where each begins is told.
-            let mut points = Vec::new();
-            for (character, at) in piece.iter().zip(at..) {
-                digits.push(std::slice::from_ref(character), &mut bytes);
-                if bytes.len() > points.len() {
-                    points.push((points.len() as u64, at.saturating_sub(1)));
-                }
-            }
-            child.push_mapped(session, &bytes, points.into_iter(), until);
-        } else {
-            digits.push(piece, &mut bytes);
-            child.push(session, &bytes, at..until);
-        }
-        at = until;
-    }
-    *session.scratch = bytes;
-}
-
 /// The groups of four that were decoded already.
 #[derive(Default)]
-struct Groups([bool; GROUPS as usize]);
+struct Alignments([bool; GROUPS as usize]);
 
-impl Groups {
+impl Alignments {
     fn is_new(&mut self, start: u64) -> bool {
         let slot = self.0.get_mut((start % GROUPS) as usize);
         slot.is_some_and(|slot| !std::mem::replace(slot, true))

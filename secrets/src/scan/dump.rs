@@ -1,0 +1,50 @@
+//! The lines of a dump, as xxd, hexdump and od write them: an offset, the bytes, and what can be shown of them.
+
+use super::runs::Break;
+use super::text::Text;
+
+/// The longest line of a dump, and what is behind its bytes to show them, escaped.
+const DUMP_LINE: usize = 120;
+const SHOWN: usize = 48;
+/// The beginning of such a line.
+const OFFSET: usize = 16;
+
+/// Whether a line of a dump that ends at `end` goes on in the next line: behind what it shows of its bytes, if it has an
+/// offset and the next one has. `line` is where it began, or the text before it.
+pub(super) fn goes_on(text: Text<'_>, end: usize, line: u64) -> Break {
+    let from = text.index(line).max(end.saturating_sub(DUMP_LINE));
+    let head = text.slice(from..end);
+    let behind = head
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |at| at + 1);
+    if !head.get(behind..).is_some_and(has_offset) {
+        return Break::End;
+    }
+    let rest = text.slice(end..end + SHOWN);
+    let line_ends: [&[u8]; 2] = [b"\n", b"\\n"];
+    let found = line_ends.iter().filter_map(|line_end| find(rest, line_end)).min();
+    match found {
+        Some(length) => match text.slice(end + length..end + length + OFFSET) {
+            next if has_offset(next) => Break::Line(length),
+            next if next.len() < OFFSET && !text.over => Break::Open,
+            _ => Break::End,
+        },
+        None if rest.len() < SHOWN && !text.over => Break::Open,
+        None => Break::End,
+    }
+}
+
+/// Whether a line begins with an offset.
+fn has_offset(line: &[u8]) -> bool {
+    let blank = line.iter().take_while(|&&byte| byte == b' ').count();
+    let line = line.get(blank..).unwrap_or_default();
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    matches!(digits, 7 | 8) && matches!(line.get(digits), Some(b' ' | b':'))
+}
+
+/// Where `wanted` ends in `text`.
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    let at = text.windows(wanted.len()).position(|here| here == wanted)?;
+    Some(at + wanted.len())
+}

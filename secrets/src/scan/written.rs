@@ -1,0 +1,109 @@
+//! A text that is being read from digits: what undoes it, and the layer of what it says.
+
+use super::Session;
+use super::child::Child;
+use super::groups::{Groups, Told};
+use super::radix::{Digits, Radix};
+
+/// A text of a run, from one of the places where one may begin.
+pub(super) struct Written {
+    /// Characters before it, modulo the group; as much more as long as it has not joined the others.
+    pub(super) group: u64,
+    pub(super) reader: Reader,
+    pub(super) child: Child,
+}
+
+/// What undoes a radix.
+#[derive(Clone)]
+pub(super) enum Reader {
+    Digits(Digits),
+    Groups(Groups),
+}
+
+// === impl Written ===
+
+impl Written {
+    pub(super) fn feed(&mut self, session: &mut Session<'_>, run: &[u8], offset: u64) {
+        /// Decoded at once.
+        const PIECE: usize = 4096;
+        let mut bytes = std::mem::take(session.scratch);
+        let mut at = offset;
+        for piece in run.chunks(PIECE) {
+            let until = at + piece.len() as u64;
+            match &mut self.reader {
+                Reader::Digits(digits) => {
+                    bytes.clear();
+                    digits.push(piece, &mut bytes);
+                    self.child.push(session, &bytes, at..until);
+                }
+                Reader::Groups(groups) => {
+                    let mut told = Told::default();
+                    groups.push(piece, at, &mut told);
+                    let points = told.points.into_iter();
+                    self.child.push_mapped(session, &told.bytes, points, until);
+                }
+            }
+            at = until;
+        }
+        *session.scratch = bytes;
+    }
+
+    /// The run goes on at `to`, in the next line.
+    pub(super) fn jump(&mut self, session: &mut Session<'_>, to: u64) {
+        match &self.reader {
+            Reader::Digits(digits) => {
+                let (bytes, characters) = digits.in_group(self.child.position());
+                self.child
+                    .jump(self.child.position() - bytes, to - characters, to);
+            }
+            Reader::Groups(_) => self.end(session),
+        }
+    }
+
+    pub(super) fn end(&mut self, session: &mut Session<'_>) {
+        if let Reader::Groups(groups) = &mut self.reader {
+            let mut told = Told::default();
+            groups.end(&mut told);
+            let points = told.points.into_iter();
+            self.child.push_mapped(session, &told.bytes, points, 0);
+        }
+    }
+
+    pub(super) fn finish(&mut self, session: &mut Session<'_>) {
+        self.end(session);
+        self.child.finish(session);
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(super) fn new(radix: Radix) -> Self {
+        if radix.is_grouped() {
+            Self::Groups(Groups::new(radix))
+        } else {
+            Self::Digits(Digits::new(radix))
+        }
+    }
+
+    /// Appends what `text`, all of it, says.
+    pub(super) fn whole(self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Digits(mut digits) => digits.push(text, out),
+            Self::Groups(mut groups) => {
+                let mut told = Told::default();
+                groups.push(text, 0, &mut told);
+                groups.end(&mut told);
+                out.extend_from_slice(&told.bytes);
+            }
+        }
+    }
+
+    /// Where digits begin of which the child was not told.
+    pub(super) fn open_since(&self) -> Option<u64> {
+        match self {
+            Self::Digits(_) => None,
+            Self::Groups(groups) => groups.open_since(),
+        }
+    }
+}
