@@ -107,7 +107,8 @@ fn filters_stay(before: &RouteTable, ask: &RouteAsk) -> String {
     }
 }
 
-fn until(grant: Option<&Grant>) -> String {
+/// When it ends, to follow a statement: such as `, until 2026-11-21T18:00:00.000Z`.
+pub(super) fn until(grant: Option<&Grant>) -> String {
     let mut told = String::new();
     if let Some(grant) = grant {
         if let Some(expires_at) = grant.expires_at {

@@ -14,6 +14,7 @@ mod probe;
 pub mod recreate;
 pub mod revoke;
 pub mod seat;
+pub mod standing;
 
 pub use change::{Change, FileStep, GuardStep};
 pub use perform::{Performed, perform};

@@ -2,6 +2,7 @@
 
 use super::change::{Change, GuardStep};
 use super::perform::{Performed, perform};
+use super::standing::Standing;
 use super::{Target, ack, egress, git_gate, seat};
 use crate::audit::{Index, Note};
 use crate::cli::Context;
@@ -9,7 +10,8 @@ use crate::environment::Environment;
 use crate::error::{Doing as _, Error, Result};
 use contract::audit::{AuditEvent, FileChange, LastingChange, Outcome};
 use contract::place::config;
-use contract::{GrantId, HostName, ProposalId, Route, RouteTable, Sha256Hex};
+use contract::{Grant, GrantId, HostName, ProposalId, Route, RouteTable, Sha256Hex, Timestamp};
+use std::time::SystemTime;
 
 /// A permission to take back.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Revocation {
     pub grant: Option<GrantId>,
     /// What would be done.
     pub change: Change,
+    /// What others grant of the same and what so stays in force, and who does, such as `docs.rs/guide/: p-0000000b`.
+    pub stays: Vec<String>,
 }
 
 /// What taking back a grant would change: its route, or its exemption at the seat. `None` when neither is there.
@@ -39,11 +43,16 @@ pub fn grant(target: &Target, environment: &Environment, id: &GrantId) -> Result
             .collect();
         let mut change = egress::to(target, environment, &before, table(&before, routes)?)?;
         change.statement = format!("the grant for {host} is revoked");
+        let mut stays = grants_beside(target, &before, &host, Some(id))?;
+        if before.lasting(&host).is_some() {
+            stays.push(format!("{host}: the route that does not end"));
+        }
         return Ok(Some(Revocation {
             host,
             proposal,
             grant: Some(id.clone()),
             change,
+            stays,
         }));
     }
     Ok(
@@ -52,11 +61,13 @@ pub fn grant(target: &Target, environment: &Environment, id: &GrantId) -> Result
             proposal,
             grant: Some(id.clone()),
             change,
+            stays: Vec::new(),
         }),
     )
 }
 
-/// What taking back a lasting approval would change: a host that it brought goes, of one that it widened what it added goes.
+/// What taking back a lasting approval would change: what it alone granted goes, and what another one grants, too, stays. `None` when
+/// there is nothing of it to take back.
 pub fn lasting(
     target: &Target,
     environment: &Environment,
@@ -68,57 +79,62 @@ pub fn lasting(
     let Some(present) = before.lasting(host) else {
         return Ok(None);
     };
-    let reverted = reverted(present, proposal, was);
+    let entries = crate::audit::read(&target.audit())?;
+    let standing = Standing::of(&entries, host, Some(present));
+    let Some(without) = standing.without(proposal, present, was) else {
+        return Ok(None);
+    };
     let routes = before
         .routes()
         .iter()
         .filter_map(|route| match std::ptr::eq(route, present) {
-            true => reverted.clone(),
+            true => without.route.clone(),
             false => Some(route.clone()),
         })
         .collect();
     let mut change = egress::to(target, environment, &before, table(&before, routes)?)?;
-    change.statement = format!("what was approved for {host} is revoked");
+    let mut stays = without.stays;
+    stays.extend(grants_beside(target, &before, host, None)?);
+    change.statement = match stays.as_slice() {
+        [] => format!("what was approved for {host} is revoked"),
+        stays => format!(
+            "what {proposal} alone granted for {host} is revoked; others still grant {}",
+            stays.join(", ")
+        ),
+    };
     Ok(Some(Revocation {
         host: host.clone(),
         proposal: Some(proposal.clone()),
         grant: None,
         change,
+        stays,
     }))
+}
+
+/// Permissions for the same host that end by themselves and have not: they keep their own terms.
+fn grants_beside(
+    target: &Target,
+    table: &RouteTable,
+    host: &HostName,
+    except: Option<&GrantId>,
+) -> Result<Vec<String>> {
+    let ledger = egress::ledger(target)?;
+    let has_ended = |grant: &Grant| {
+        let records = ledger.iter().flat_map(|ledger| &ledger.grants);
+        let mut ended = records.filter(|record| record.end.is_some());
+        let now = Timestamp::from(SystemTime::now());
+        ended.any(|record| record.grant_id == grant.grant_id)
+            || grant.expires_at.is_some_and(|expires_at| expires_at <= now)
+    };
+    let grants = table.routes_of(host).filter_map(|route| route.grant.as_ref());
+    Ok(grants
+        .filter(|grant| Some(&grant.grant_id) != except && !has_ended(grant))
+        .map(|grant| format!("{host}{}: {}", egress::until(Some(grant)), grant.grant_id))
+        .collect())
 }
 
 fn table(before: &RouteTable, routes: Vec<Route>) -> Result<RouteTable> {
     RouteTable::new(before.generation, routes).doing(|| "the routes do not make a table".to_owned())
-}
-
-/// The route without what that approval added; `None` when nothing of it stays.
-fn reverted(present: &Route, proposal: &ProposalId, was: &LastingChange) -> Option<Route> {
-    let before = was.before.as_ref()?;
-    let mut route = present.clone();
-    let paths = (&before.path_allowlist, &was.after.path_allowlist);
-    let stays = take_out(&mut route.path_allowlist, paths.0, paths.1)
-        && take_out(&mut route.methods, &before.methods, &was.after.methods);
-    if !stays {
-        return None;
-    }
-    route
-        .added_by
-        .retain(|addition| addition.proposal_id != *proposal);
-    Some(route)
-}
-
-/// Takes out of a filter what `after` has and `before` had not. `false`: nothing of it stays, so the route admits nothing. What was there
-/// before does not come back: the operator may have taken it out since.
-fn take_out<T: Clone + PartialEq>(
-    filter: &mut Option<Vec<T>>,
-    before: &Option<Vec<T>>,
-    after: &Option<Vec<T>>,
-) -> bool {
-    let (Some(present), Some(before), Some(after)) = (filter.as_mut(), before, after) else {
-        return true;
-    };
-    present.retain(|item| before.contains(item) || !after.contains(item));
-    !present.is_empty()
 }
 
 /// Does a change of the operator's own, audited by what it is. What is true then; an error when it is not in force.
@@ -223,3 +239,6 @@ pub fn meant(target: &Target, environment: &Environment, argument: &str) -> Resu
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,9 @@ fn what(event: &AuditEvent) -> String {
             };
             format!("{outcome}: {now}")
         }
+        AuditEvent::Revoking { host, changes } if changes.is_empty() => {
+            format!("revoking {host}: others grant all of it, and no file changes")
+        }
         AuditEvent::Revoking { host, changes } => format!("revoking {host}: {}", files(changes)),
         AuditEvent::GrantEnded { host, cause, at } => match cause {
             GrantEndCause::Used => format!("{host} closed: used at {at}"),

@@ -34,10 +34,14 @@ impl Revoke {
         };
         let (target, revocation) = self.find(context, slug, id)?;
         let shown = format!(
-            "bottle    {}\nrevokes   {} ({id})\nwould be enforced\n{}",
+            "bottle    {}\nrevokes   {} ({id})\n{}would be enforced\n{}",
             target.slug,
             revocation.host,
-            show::escaped(revocation.change.diff().trim_end())
+            stays(&revocation),
+            match revocation.change.is_nothing() {
+                true => "what is enforced now: others grant all of it".to_owned(),
+                false => show::escaped(revocation.change.diff().trim_end()),
+            }
         );
         context.printer.message_quoting(&shown);
         if !self.yes && !ask::confirm(&context.printer, "Revoke it?")? {
@@ -88,6 +92,17 @@ impl Revoke {
         ))
         .hinted("`bottle routes show` shows the grants that hold"))
     }
+}
+
+/// What the operator may take for revoked and what is not, for others grant it, too.
+fn stays(revocation: &Revocation) -> String {
+    let lines = revocation.stays.iter().enumerate();
+    lines
+        .map(|(at, line)| {
+            let label = if at == 0 { "stays" } else { "" };
+            format!("{label:<10}{line}\n")
+        })
+        .collect()
 }
 
 /// Does it under the bottle's lock, if it is still what was shown.

@@ -213,6 +213,36 @@ fn the_only_pending_one_is_approved_enforced_listed_audited_and_revoked() {
 }
 
 #[test]
+fn a_revocation_says_what_another_approval_keeps_in_force_and_the_audit_says_so_too() {
+    let bottle = bottle();
+    let _egress = egress(&bottle);
+    for id in ["p-00000001", "p-00000002"] {
+        // The same path for the same methods.
+        propose(&bottle, id, "pypi.org");
+        let approved = bottle.run(&["approve", id, "--yes"]);
+        assert!(approved.starts_with("exit 0\n"), "{approved}");
+    }
+    let shown = bottle.run(&["revoke", "p-00000001", "--yes"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+    let stays = "revokes   pypi.org (p-00000001)\nstays     pypi.org/simple/: p-00000002\n          GET pypi.org: p-00000002\nwould be enforced\n";
+    assert!(shown.contains(stays), "{shown}");
+    assert!(bottle.run(&["routes", "show", "--json"]).contains("pypi.org"));
+    let story = bottle.run(&["audit", "--of", "p-00000001"]);
+    assert!(
+        story.contains("others still grant pypi.org/simple/: p-00000002"),
+        "{story}"
+    );
+    let again = bottle.run(&["revoke", "p-00000001", "--yes"]);
+    assert!(again.starts_with("exit 2\n"), "{again}");
+    assert!(
+        bottle
+            .run(&["revoke", "p-00000002", "--yes"])
+            .starts_with("exit 0\n")
+    );
+    assert!(!bottle.run(&["routes", "show", "--json"]).contains("pypi.org"));
+}
+
+#[test]
 fn a_damaged_bottle_keeps_no_permission_of_another_from_being_revoked() {
     let bottle = bottle()
         .write(
