@@ -4,7 +4,7 @@ use crate::{GrantId, HostName, Route, SCHEMA_VERSION, Sha256Hex, TokenSlot};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
-/// The most a guard reads of any file, in bytes (DESIGN: anything a container can write is bounded so; config too).
+/// The most a guard reads of any file, in bytes: anything that a container can write is bounded so, and config too.
 pub const MAX_FILE: usize = 1024 * 1024;
 
 /// Every route in force, in the order of declaration.

@@ -204,7 +204,7 @@ impl Refused {
                     " Ask for it with the tool egress-block, which this list follows, or with pipelock-block; `remedy` holds the \
                      arguments, put in your reason."
                 }
-                (false, true) => " The operator can exempt this host from the rule.",
+                (false, true) => " In a bottle with `supervise: true` the operator can exempt a host from a rule.",
                 (false, false) => " The operator can allow it: `bottle routes edit`.",
             });
         }

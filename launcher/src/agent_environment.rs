@@ -169,7 +169,7 @@ pub const AGENT_VARIABLES: &[AgentVariable] = &[
     variable(
         "PIP_DISABLE_PIP_VERSION_CHECK",
         Value::Literal("1"),
-        "pip, which would ask pypi.org for its own version at every call",
+        "pip, which would ask the package index for its own version at every call",
     ),
     variable(
         "NPM_CONFIG_UPDATE_NOTIFIER",

@@ -24,7 +24,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The program's exit code (DESIGN §9).
+    /// The program's exit code, as README lists it.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Failed => 1,

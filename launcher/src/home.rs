@@ -1,4 +1,4 @@
-//! Where everything lies on the host (DESIGN §3). Only this module joins these paths.
+//! Where everything lies on the host. Only this module joins these paths.
 //!
 //! Knows paths, makes no folder and reads no file.
 

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use walk::{Cursor, Findings};
 
-/// The largest manifest that is read, in bytes: what the host reads of any file (DESIGN §3).
+/// The largest manifest that is read, in bytes: what the host reads of any file.
 const LARGEST: u64 = 1024 * 1024;
 
 /// A manifest and the file that it was read from.

@@ -1,4 +1,4 @@
-//! What the operator scans before saying yes (DESIGN §9): names, never values, in a layout that does not change.
+//! What the operator scans before saying yes: names, never values, in a layout that does not change.
 
 use crate::plan::Plan;
 use contract::{AgentCredentials, Route};

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The shortest credential that egress watches for in other places than its own header, in bytes (DESIGN §5).
+/// The shortest credential that egress watches for in other places than its own header, in bytes.
 const SHORTEST_WATCHED: usize = 12;
 /// The largest file of certificate authorities that is read, in bytes.
 const LARGEST_CA: u64 = 1024 * 1024;

@@ -8,6 +8,7 @@ mod completions;
 mod engine;
 mod init;
 mod operator;
+mod readme;
 mod start;
 mod usage;
 
