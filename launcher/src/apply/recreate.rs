@@ -133,6 +133,9 @@ async fn make_anew(
     slots: &[(TokenSlot, EnvName)],
 ) -> Result<()> {
     let compose = machine.compose()?;
+    machine
+        .refuse_missing_images(&target.state, Some(naming::EGRESS))
+        .await?;
     name_slots(target, slots)?;
     let sources: Vec<SecretSource> = slots
         .iter()

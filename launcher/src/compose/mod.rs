@@ -76,6 +76,11 @@ impl Compose {
         &self.version
     }
 
+    /// Whether it keeps to `pull_policy: never`. v1 does not know it, and fetches whatever image is missing.
+    pub fn keeps_to_pull_policy(&self) -> bool {
+        !self.version.starts_with("1.")
+    }
+
     /// As a person would call it.
     pub fn name(&self) -> &'static str {
         match self.flavour {

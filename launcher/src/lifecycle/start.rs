@@ -126,6 +126,7 @@ impl Machine {
             state: &held.state,
             lock: held.lock.as_fd(),
         };
+        self.refuse_missing_images(&held.state, None).await?;
         self.compose()?.up(&project, &plan.secrets, secrets).await?;
         phases.ended("up");
         self.wait_until_ready(plan, seat, &held.state).await?;

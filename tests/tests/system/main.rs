@@ -15,6 +15,7 @@ use system_tests::prefix::Prefix;
 
 mod bad_input;
 mod clients;
+mod compose_v1;
 mod containers;
 mod crash;
 mod damaged;
