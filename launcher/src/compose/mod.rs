@@ -189,11 +189,18 @@ impl Compose {
         } else {
             "failed"
         };
-        Err(Error::new(
+        let last = last_lines(output.as_bytes());
+        let error = Error::new(
             Kind::Failed,
             format!("`{} {verb}` of {} {how}", self.name(), project.name),
-        )
-        .because(anyhow::anyhow!(last_lines(output.as_bytes()))))
+        );
+        // Nothing is pulled but the operator's own choice of a seat.
+        let error = if last.contains("Pulling") || last.contains("pull access denied") {
+            error.hinted("the image of `pipelock.image` cannot be pulled: try `docker pull` of it alone")
+        } else {
+            error.hinted("`bottle doctor` checks what this machine lacks")
+        };
+        Err(error.because(anyhow::anyhow!(last)))
     }
 
     fn command(

@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::lifecycle::lock::{How, Locked, Tried};
 use crate::naming;
 use crate::plan::{AgentImage, Plan, Seat};
-use crate::printer::Printer;
+use crate::printer::{Printer, Progress};
 pub use agent::Variant;
 use archive::GuardImage;
 use git_gate::GitGateImage;
@@ -106,6 +106,18 @@ impl Recipe {
             Self::GitGate(gate) => format!("building the image {}", gate.reference()),
             Self::Shared { variant, .. } => format!("building the {} agent image", variant.name),
             Self::Bottle(bottle) => format!("building the agent image from {}", bottle.dockerfile.display()),
+        }
+    }
+
+    /// What to do where it could not be made.
+    fn remedy(&self) -> String {
+        match self {
+            Self::Guard(_) => "`bottle doctor` checks the engine and the guards' programs".to_owned(),
+            Self::GitGate(_) | Self::Shared { .. } => {
+                "it is made from packages out of the network; where TLS is intercepted, give `bottle images build --extra-ca FILE`"
+                    .to_owned()
+            }
+            Self::Bottle(bottle) => format!("mend {}, and start again", bottle.dockerfile.display()),
         }
     }
 }
@@ -235,6 +247,14 @@ impl Images<'_> {
 
     async fn make(&self, recipe: &Recipe, from_scratch: bool) -> Result<()> {
         let progress = self.printer.progress(&recipe.shown());
+        self.made(recipe, from_scratch, &progress)
+            .await
+            .map_err(|error| error.hinted(recipe.remedy()))?;
+        progress.done();
+        Ok(())
+    }
+
+    async fn made(&self, recipe: &Recipe, from_scratch: bool, progress: &Progress) -> Result<()> {
         let label = [(naming::HOME_LABEL.to_owned(), self.home.hash())];
         match recipe {
             Recipe::Guard(guard) => {
@@ -244,25 +264,24 @@ impl Images<'_> {
                 let reference = gate.reference();
                 let build = gate.build(&reference, label.into(), from_scratch)?;
                 self.engine
-                    .build_image(build, |line| step(&progress, line))
+                    .build_image(build, |line| step(progress, line))
                     .await?;
             }
             Recipe::Shared { variant, extra_ca } => {
                 let reference = variant.reference();
                 let build = variant.build(&reference, extra_ca, label.into(), from_scratch)?;
                 self.engine
-                    .build_image(build, |line| step(&progress, line))
+                    .build_image(build, |line| step(progress, line))
                     .await?;
             }
             Recipe::Bottle(bottle) => {
                 let (reference, context) = (bottle.reference(), bottle.context()?);
                 let build = bottle.build(&reference, context, label.into());
                 self.engine
-                    .build_image(build, |line| step(&progress, line))
+                    .build_image(build, |line| step(progress, line))
                     .await?;
             }
         }
-        progress.done();
         Ok(())
     }
 
@@ -278,7 +297,7 @@ impl Images<'_> {
 }
 
 /// Shows which instruction a build is at; all else that it says is repeated when it fails.
-fn step(progress: &crate::printer::Progress, line: &str) {
+fn step(progress: &Progress, line: &str) {
     if line.starts_with("Step ") {
         progress.step(&line.chars().take(60).collect::<String>());
     }

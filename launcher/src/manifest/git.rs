@@ -79,7 +79,7 @@ fn one(cursor: &Cursor<'_>) -> Option<Remote> {
             "known_hosts",
             &format!("write the line of the host's own key (compare it with what the host publishes): ssh-keyscan -t ed25519 {host}"),
         )
-        .and_then(|cursor| known_hosts(&cursor));
+        .and_then(|cursor| known_hosts(&cursor, upstream.as_ref().map(|upstream| &upstream.value)));
     let policy = fields
         .get("policy")
         .map_or_else(GatePolicy::default, |cursor| policy(&cursor));
@@ -92,24 +92,44 @@ fn one(cursor: &Cursor<'_>) -> Option<Remote> {
 }
 
 /// Lines of `host type key`, none of which could turn the check off.
-fn known_hosts(cursor: &Cursor<'_>) -> Option<String> {
+fn known_hosts(cursor: &Cursor<'_>, upstream: Option<&Upstream>) -> Option<String> {
     let text = cursor.text()?;
-    let mut lines = text
+    let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let well_formed = |line: &str| line.split_ascii_whitespace().count() >= 3;
-    let mut any = false;
-    if lines
-        .by_ref()
-        .inspect(|_| any = true)
-        .any(|line| !well_formed(line))
-        || !any
-    {
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let well_formed = |line: &&str| line.split_ascii_whitespace().count() >= 3;
+    if lines.is_empty() || !lines.iter().all(well_formed) {
         cursor.complain("a line of known_hosts is `host type key`, such as `github.com ssh-ed25519 AAAA…`");
         return None;
     }
+    if let Some(upstream) = upstream
+        && !lines.iter().any(|line| may_name(line, upstream))
+    {
+        let host = upstream.host();
+        cursor.complain(format!(
+            "no line is {host}'s; write the line of its own key (compare it with what the host publishes): ssh-keyscan -t ed25519 {host}"
+        ));
+        return None;
+    }
     Some(text.to_owned())
+}
+
+/// Whether a line may be the upstream's: of a hashed name or a pattern only ssh can tell.
+fn may_name(line: &str, upstream: &Upstream) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    let names = words.find(|word| !word.starts_with('@')).unwrap_or_default();
+    let (host, with_port) = (
+        upstream.host().as_str(),
+        format!("[{}]:{}", upstream.host(), upstream.port()),
+    );
+    names.split(',').any(|name| {
+        name.starts_with('|')
+            || name.contains(['*', '?'])
+            || name.eq_ignore_ascii_case(host)
+            || name.eq_ignore_ascii_case(&with_port)
+    })
 }
 
 fn policy(cursor: &Cursor<'_>) -> GatePolicy {

@@ -386,6 +386,37 @@ fn a_git_remote_says_where_with_which_key_and_by_which_host_key() {
 }
 
 #[test]
+fn a_host_key_is_the_upstreams_own() {
+    let errors = |port: &str, names: &str| {
+        let found = bottle_of(&format!(
+            "git:\n  remotes:\n    - upstream: ssh://git@git.example{port}/app.git\n      identity_agent: true\n      known_hosts: \"{names} ssh-ed25519 AAAA\""
+        ));
+        found.err().map(|error| error.to_string())
+    };
+    for (port, names) in [
+        ("", "git.example"),
+        ("", "other.example,Git.Example"),
+        ("", "|1|c2FsdA==|aGFzaA=="),
+        ("", "@cert-authority *.example"),
+        (":2222", "[git.example]:2222"),
+        (":2222", "git.example"),
+    ] {
+        assert_eq!(errors(port, names), None, "{port} {names}");
+    }
+    for (port, names) in [
+        ("", "other.example"),
+        ("", "[git.example]:2222"),
+        (":2222", "[git.example]:22"),
+    ] {
+        let told = errors(port, names).unwrap_or_else(|| panic!("{names}"));
+        assert!(
+            told.contains("bottles/dev.md:6: git.remotes[0].known_hosts: no line is git.example's; write"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_git_remote_is_told_by_line() {
     insta::assert_snapshot!(bottle_errors(
         "git:
