@@ -19,7 +19,7 @@ const MAX_ANSWER: u64 = 64 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where the seat listens: unix:PATH or ADDRESS:PORT
+    /// Where the seat listens: unix:PATH or IP:PORT
     #[arg(long, value_name = "ADDRESS")]
     listen: ListenAddress,
 }

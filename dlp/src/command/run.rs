@@ -19,8 +19,8 @@ const WORKERS: usize = 2;
 /// What `--help` says after the arguments.
 const SECRETS: &str = "\
 The values of the agent's own secrets come by environment name, in slots: BOTTLE_ENV_SECRET_0, BOTTLE_ENV_SECRET_1, …. They are \
-read once, at start, and are findings in any encoding (dlp.scan_env). Whoever may ask the container engine about this container \
-(docker inspect) can read them there.
+read once, at start; from 12 bytes on they are findings, as they stand and encoded (dlp.scan_env). Whoever may ask the container \
+engine about this container (docker inspect) can read them there.
 
 SIGHUP has the config read at once; SIGTERM lets requests under way finish, for at most 10 s, and ends with exit code 0.";
 

@@ -16,7 +16,7 @@ const REQUEST: &[u8] = b"GET /_gate/health HTTP/1.1\r\nhost: git-gate\r\nconnect
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where the gate listens: unix:PATH or ADDRESS:PORT
+    /// Where the gate listens: unix:PATH or IP:PORT
     #[arg(long, value_name = "ADDRESS")]
     listen: ListenAddress,
 }

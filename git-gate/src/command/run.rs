@@ -17,7 +17,8 @@ const WORKERS: usize = 2;
 const NEEDS: &str = "\
 Needs git 2.47 or later and ssh in PATH. Keys are files or variables that gate.json names, or the socket of an ssh-agent; \
 only this process needs to read them. The values of the agent's own secrets come in BOTTLE_ENV_SECRET_0, BOTTLE_ENV_SECRET_1, …: \
-a push that holds one in any form is refused. TMPDIR holds the gate's own configuration of git and ssh while it runs.
+a push that holds one of 12 bytes or more, as it stands or encoded, is refused. TMPDIR holds the gate's own configuration of git \
+and ssh while it runs.
 
 SIGHUP has gate.json read at once; SIGTERM lets requests under way finish, for at most 10 s, and ends with exit code 0.";
 
@@ -33,7 +34,7 @@ pub(super) struct Arguments {
     /// Where the mirrors of the upstreams lie
     #[arg(long, value_name = "DIR")]
     repos: PathBuf,
-    /// Where to listen: unix:PATH or ADDRESS:PORT
+    /// Where to listen: unix:PATH or IP:PORT
     #[arg(long, value_name = "ADDRESS")]
     listen: ListenAddress,
     #[command(flatten)]

@@ -17,7 +17,7 @@ const MAX_ANSWER: u64 = 4096;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where the server listens: unix:PATH or ADDRESS:PORT
+    /// Where the server listens: unix:PATH or IP:PORT
     #[arg(long, value_name = "ADDRESS")]
     listen: ListenAddress,
 }

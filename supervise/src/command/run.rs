@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// The socket at which egress listens: unix:PATH
     #[arg(long, value_name = "ADDRESS", value_parser = unix_socket)]
     egress: PathBuf,
-    /// Where to listen: unix:PATH or ADDRESS:PORT; may be given more than once
+    /// Where to listen: unix:PATH or IP:PORT; may be given more than once
     #[arg(long, value_name = "ADDRESS", required = true)]
     listen: Vec<ListenAddress>,
     #[command(flatten)]
