@@ -54,7 +54,7 @@ pub(crate) fn begin<P: Policy>(core: &Core<P>, authority: &Authority) -> Option<
     dial_for(core, authority, &[false, true])
 }
 
-/// Goes on with one, or begins it now that it is known whether the agent speaks HTTP/2.
+/// Goes on with one, or begins it now that it is known whether the agent speaks HTTP/2; drops one that was made needless meanwhile.
 pub(crate) fn go_on<P: Policy>(
     core: &Core<P>,
     authority: &Authority,
@@ -68,6 +68,9 @@ pub(crate) fn go_on<P: Policy>(
         slot,
     } = begun.or_else(|| dial_for(core, authority, &[http2]))?;
     let key = Key::new(&upstream, authority, true, http2);
+    if core.pool.holds(&key) {
+        return None;
+    }
     // It fails for one that could not be dialled: whoever takes it is told why.
     let _ = settled.send(key.clone());
     Some(Ahead {
