@@ -25,7 +25,7 @@ pub fn confirm(printer: &Printer, question: &str) -> Result<bool> {
         );
     }
     printer.question(&format!("{question} [y/N] "));
-    let answer = read_line()?;
+    let answer = read_line_of(printer)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
@@ -35,15 +35,15 @@ pub fn choose(printer: &Printer, question: &str, choices: &[String]) -> Result<u
         printer.message(&format!("{:>3}  {choice}", number + 1));
     }
     printer.question(&format!("{question} [1-{}] ", choices.len()));
-    let answer = read_line()?;
+    let answer = read_line_of(printer)?;
     let number = answer
         .trim()
         .parse::<usize>()
         .ok()
         .and_then(|number| number.checked_sub(1));
-    number
-        .filter(|number| *number < choices.len())
-        .ok_or_else(|| Error::usage("none of them was chosen"))
+    number.filter(|number| *number < choices.len()).ok_or_else(|| {
+        Error::usage("none of them was chosen").hinted("write its number, or name it on the command line")
+    })
 }
 
 /// Asks for a secret, without echo. The value is never empty.
@@ -70,15 +70,33 @@ pub fn secret(printer: &Printer, prompt: &str) -> Result<Zeroizing<String>> {
     Ok(answer)
 }
 
+/// The operator's line; where the end of input leaves it open on the screen, it is ended there.
+fn read_line_of(printer: &Printer) -> Result<Zeroizing<String>> {
+    let line = read()?;
+    if !line.ends_with('\n') {
+        printer.message("");
+    }
+    Ok(without_end(line))
+}
+
+/// The same without a look at the screen, where nothing is echoed.
 fn read_line() -> Result<Zeroizing<String>> {
+    Ok(without_end(read()?))
+}
+
+fn without_end(mut line: Zeroizing<String>) -> Zeroizing<String> {
+    while line.ends_with(['\n', '\r']) {
+        line.pop();
+    }
+    line
+}
+
+fn read() -> Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::with_capacity(4096));
     std::io::stdin()
         .lock()
         .take(LONGEST_ANSWER)
         .read_line(&mut line)?;
-    while line.ends_with(['\n', '\r']) {
-        line.pop();
-    }
     Ok(line)
 }
 

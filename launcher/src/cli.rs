@@ -69,18 +69,24 @@ impl Context {
     }
 }
 
-/// A mistake on the command line, with the way out that clap cannot know: `--cwd` takes a directory where one follows, and so
-/// takes an agent that was meant for the command.
-pub fn explained(mut error: clap::Error, arguments: impl IntoIterator<Item = OsString>) -> clap::Error {
+/// A mistake on the command line (`arguments` of the process), with the way out that clap cannot know: `--cwd` takes a directory where
+/// one follows, and so takes an agent that was meant for the command; `attach` runs nothing that does not stand behind `--`.
+pub fn explained(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let lacks_agent = matches!(
         error.get(ContextKind::InvalidArg),
         Some(ContextValue::Strings(missing)) if missing.iter().any(|argument| argument == "<AGENT>")
     );
     if error.kind() == ErrorKind::MissingRequiredArgument
         && lacks_agent
-        && arguments.into_iter().any(|argument| argument == "--cwd")
+        && arguments.iter().any(|argument| argument == "--cwd")
     {
         let tip = "the word after `--cwd` is its directory; write the agent first, as in `bottle start AGENT --cwd`";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    } else if error.kind() == ErrorKind::UnknownArgument
+        && error.get(ContextKind::Suggested).is_none()
+        && arguments.get(1).is_some_and(|command| command == "attach")
+    {
+        let tip = "a command of your own stands behind `--`, as in `bottle attach SLUG -- bash`";
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error

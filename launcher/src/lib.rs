@@ -45,7 +45,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // clap tells help and version on stdout (0), mistakes on stderr (2).
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return match cli::explained(error, std::env::args_os()).print() {
+            return match cli::explained(error, &std::env::args_os().collect::<Vec<_>>()).print() {
                 Err(lost) if code == 0 && lost.kind() != std::io::ErrorKind::BrokenPipe => told(
                     &printer::Printer::to_process(false, false),
                     &printer::unwritten(lost),

@@ -142,6 +142,10 @@ pub fn told(shown: &Path, found: &[Finding]) -> Error {
 }
 
 fn not_found(home: &Home, shown: &Path, name: &str, what: &str, there: &[String]) -> Error {
+    if home.root().join(shown).is_symlink() {
+        return Error::usage(format!("{}: this link leads to no file", shown.display()))
+            .hinted("take it away, or let it lead to a manifest");
+    }
     let error = Error::usage(format!(
         "no {what} `{name}`: there is no {} in {}",
         shown.display(),

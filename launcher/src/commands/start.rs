@@ -2,7 +2,7 @@
 
 use crate::ask;
 use crate::cli::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::home::Home;
 use crate::lifecycle::Machine;
 use crate::lifecycle::interrupt::Interrupts;
@@ -86,7 +86,15 @@ impl Start {
         }
         let _terminal = TerminalKept::now();
         let mut interrupts = Interrupts::listen()?;
-        let secrets = self.asked(context, &plan, &mut interrupts).await?;
+        let secrets = self
+            .asked(context, &plan, &mut interrupts)
+            .await
+            .inspect_err(|error| {
+                if error.kind() == Kind::Failed && ask::is_interactive() {
+                    // A question that was broken off leaves its line unended.
+                    context.printer.message("");
+                }
+            })?;
         phases.resume();
         let started = machine
             .start(&plan, &secrets, &mut interrupts, &mut phases)

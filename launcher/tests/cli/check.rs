@@ -48,6 +48,18 @@ fn every_mistake_of_every_file_is_told() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_told_as_one() {
+    let bottle = Bottle::new().write("bottles/dev.md", "---\n---\n");
+    std::os::unix::fs::symlink("nowhere", bottle.home().join("bottles/away.md")).unwrap();
+    let said = bottle.run(&["check"]);
+    assert!(
+        said.starts_with("exit 2\n")
+            && said.contains("error: bottles/away.md: this link leads to no file; take it away"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_operators_own_settings_are_checked_too() {
     let bottle = Bottle::new()
         .write("agents/one.md", "---\nbottle: dev\nimage: small\n---\n")

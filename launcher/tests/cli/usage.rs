@@ -81,6 +81,10 @@ fn a_plausible_slip_is_answered_with_what_to_write() {
             &["start", "implementer", "--mount"],
             "Usage: bottle start [OPTIONS] <AGENT>",
         ),
+        (
+            &["attach", "dev", "bash", "-l"],
+            "a command of your own stands behind `--`, as in `bottle attach SLUG -- bash`",
+        ),
         (&["stop"], "bottle stop [OPTIONS] --all"),
         (&["revoke"], "Usage: bottle revoke [OPTIONS] [SLUG] <ID>"),
         (&["approve", "--for", "-1h"], "write a number and s, m, h or d"),
