@@ -90,9 +90,11 @@ impl Machine {
     /// Its own lock, where that can be had: another command, or its compose, may be at work on it all the same.
     async fn lock_if_there_is_one(&self, slug: &Slug) -> Result<Option<Locked>> {
         let path = self.home.state(slug).lock();
-        match Locked::attempt(&path, How::Shared) {
-            Ok(_) => Locked::wait(&path, How::Alone, OTHERS).await,
-            Err(_) => Ok(None),
+        // Let go at once: what is tried here would keep out what is waited for.
+        let can_be_locked = Locked::attempt(&path, How::Shared).map(drop).is_ok();
+        match can_be_locked {
+            true => Locked::wait(&path, How::Alone, OTHERS).await,
+            false => Ok(None),
         }
     }
 }

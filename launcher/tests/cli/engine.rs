@@ -218,10 +218,13 @@ fn a_damaged_state_directory_is_moved_aside_whole_and_removed_on_the_operators_w
         .set("DOCKER_HOST", &engine.host())
         .write("state/bad-00000/.lock/not-a-file", "")
         .write("state/bad-00000/agent/workspace/work", "days of it")
+        // Its own lock can be had, and is waited for.
+        .write("state/half-00000/.lock", "")
+        .write("state/half-00000/.launcher/not-a-file", "")
         .write("elsewhere/.ready", "");
     let away = bottle.home().join("state/away-00000");
     std::os::unix::fs::symlink("../not-mounted", &away).unwrap();
-    for slug in ["bad-00000", "away-00000"] {
+    for slug in ["bad-00000", "away-00000", "half-00000"] {
         let told = bottle.run(&["stop", slug]);
         assert!(told.starts_with("exit 0\n"), "{told}");
         let aside = format!("{slug} is down; what is left of it is in HOME/damaged/{slug}\n");
@@ -232,6 +235,7 @@ fn a_damaged_state_directory_is_moved_aside_whole_and_removed_on_the_operators_w
         "damaged/bad-00000/state/.lock/not-a-file",
         "damaged/bad-00000/state/agent/workspace/work",
         "damaged/away-00000/state",
+        "damaged/half-00000/state/.launcher/not-a-file",
     ] {
         assert!(left.contains(&kept.to_owned()), "{kept}: {left:?}");
     }
