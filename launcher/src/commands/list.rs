@@ -46,9 +46,6 @@ impl List {
         let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row, now)).collect();
         printer.table(&["SLUG", "AGENT", "BOTTLE", "STATE", "SINCE"], &cells);
         let in_state = |state| rows.iter().any(|row| row.state == state);
-        if in_state(BottleState::Damaged) || in_state(BottleState::Orphaned) {
-            printer.hint("of damaged and orphaned bottles nothing is known; `bottle stop SLUG` ends one");
-        }
         if in_state(BottleState::Crashed) || in_state(BottleState::Stopped) {
             printer.hint("`bottle cleanup` removes what crashed and stopped bottles left");
         }

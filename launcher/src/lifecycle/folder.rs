@@ -119,6 +119,13 @@ pub fn aside(home: &Home, slug: &Slug) -> PathBuf {
     beside(home).join(ASIDE).join(slug.as_str())
 }
 
+/// Whether anything is there. A file of the operator's own in its way is nothing; what cannot be looked at may be something.
+pub(super) fn is_set_aside(home: &Home, slug: &Slug) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    let looked = fs_err::symlink_metadata(aside(home, slug));
+    !looked.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+}
+
 /// Makes that folder.
 pub(super) fn make_aside(home: &Home, slug: &Slug) -> Result<PathBuf> {
     let folder = aside(home, slug);
@@ -165,11 +172,13 @@ pub(super) fn free_name(folder: &Path, name: &str) -> Result<PathBuf> {
 /// Removes what was set aside; whether there was anything.
 pub(super) fn remove_aside(home: &Home, slug: &Slug) -> Result<bool> {
     let folder = aside(home, slug);
-    let was_there = is_there(&folder)?;
+    if !is_set_aside(home, slug) {
+        return Ok(false);
+    }
     tree::remove(&folder)?;
     // Fails where another bottle's is in it.
     let _ = folder.parent().map(std::fs::remove_dir);
-    Ok(was_there)
+    Ok(true)
 }
 
 /// The bottles that have a state directory, in order.

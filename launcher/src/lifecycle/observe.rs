@@ -151,7 +151,7 @@ fn seen(home: &Home, slug: Slug, owned: Owned, has_folder: bool) -> Result<Bottl
 /// Whether its state directory is to be kept. One that was away while its bottle was ended has no mark of its own; what was set aside of
 /// the bottle then is one.
 pub(super) fn is_preserved(home: &Home, slug: &Slug) -> Result<bool> {
-    Ok(is_there(&home.state(slug).preserve())? || is_there(&folder::aside(home, slug))?)
+    Ok(is_there(&home.state(slug).preserve())? || folder::is_set_aside(home, slug))
 }
 
 /// Whether there is anything at a path. One that cannot be looked at is an error: to take it for nothing could remove what is kept.

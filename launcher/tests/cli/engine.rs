@@ -164,6 +164,8 @@ fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
         .set("DOCKER_HOST", &engine.host())
         .write("state/bad-00000/.lock/not-a-file", "")
         .write("state/dead-00000/.lock", "")
+        // In the way of what would be set aside.
+        .write("damaged", "")
         .write("state/torn-00000/.lock", "")
         .write("state/torn-00000/metadata.json", "{\"schema_version\":");
     // On a disk that is not mounted.

@@ -243,6 +243,40 @@ fn a_revocation_says_what_another_approval_keeps_in_force_and_the_audit_says_so_
 }
 
 #[test]
+fn of_two_that_revoke_overlapping_approvals_at_once_none_does_what_it_did_not_show() {
+    let bottle = bottle();
+    let _egress = egress(&bottle);
+    let ids = ["p-00000001", "p-00000002"];
+    for id in ids {
+        propose(&bottle, id, "pypi.org");
+        assert!(bottle.run(&["approve", id, "--yes"]).starts_with("exit 0\n"));
+    }
+    let revoke = |id| bottle.run(&["revoke", id, "--yes"]);
+    let told = std::thread::scope(|scope| {
+        ids.map(|id| scope.spawn(move || revoke(id)))
+            .map(|thread| thread.join().unwrap())
+    });
+    let refused: Vec<&&str> = ids
+        .iter()
+        .zip(&told)
+        .filter(|(_, told)| !told.starts_with("exit 0\n"))
+        .map(|(id, told)| {
+            assert!(told.starts_with("exit 5\n"), "{told}");
+            id
+        })
+        .collect();
+    let is_there = || bottle.run(&["routes", "show", "--json"]).contains("pypi.org");
+    assert!(refused.len() < 2, "{told:?}");
+    assert_eq!(is_there(), refused.len() == 1, "{told:?}");
+    for id in refused {
+        let again = revoke(id);
+        assert!(again.starts_with("exit 0\n"), "{again}");
+    }
+    assert!(!is_there());
+    assert!(bottle.run(&["audit", "--verify"]).contains("whole"));
+}
+
+#[test]
 fn a_damaged_bottle_keeps_no_permission_of_another_from_being_revoked() {
     let bottle = bottle()
         .write(
