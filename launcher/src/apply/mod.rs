@@ -63,6 +63,17 @@ impl Target {
         })
     }
 
+    /// A bottle that is over and whose metadata cannot be read: of no launch that a guard could acknowledge for.
+    pub fn unasked(home: &Home, slug: &Slug) -> Option<Self> {
+        Some(Self {
+            home: home.clone(),
+            slug: slug.clone(),
+            state: home.state(slug),
+            nonce: "n-0000".parse().ok()?,
+            patience: Duration::ZERO,
+        })
+    }
+
     /// Its audit log.
     pub fn audit(&self) -> AuditLog {
         AuditLog::of(&self.home, &self.slug)

@@ -446,6 +446,24 @@ fn what_nobody_answered_when_the_session_ends_is_expired_and_audited() {
 }
 
 #[test]
+fn questions_of_a_bottle_whose_metadata_and_grants_are_damaged_are_ended_all_the_same() {
+    let fixture = Fixture::new();
+    let id = fixture.propose_host("new.example");
+    let state = &fixture.target.state;
+    fs_err::write(state.metadata(), "{\"schema").unwrap();
+    fs_err::write(state.egress_run().join("grants.json"), "{\"schema").unwrap();
+    let told = settle::session_over(&fixture.home, &slug())
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("grants"), "{told}");
+    assert_eq!(status(&fixture, &id), ProposalStatus::Expired);
+    assert_eq!(fixture.audited(), ["proposed", "expired"]);
+    let nobody = "nobody-00000".parse().unwrap();
+    settle::session_over(&fixture.home, &nobody).unwrap();
+    assert!(!fixture.home.audit(&nobody).exists());
+}
+
+#[test]
 fn a_full_disk_leaves_the_old_policy_and_is_finished_later() {
     for point in [
         "written and synced",

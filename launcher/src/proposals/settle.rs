@@ -324,13 +324,21 @@ async fn finish_open(target: &Target, index: &Index) -> Result<()> {
     target.audit().append([note])
 }
 
-/// Ends every question of a bottle whose session is over. The caller holds the bottle's lock; its guards may still run.
+/// Ends every question of a bottle whose session is over, as far as they can be read. The caller holds the bottle's lock; its guards may
+/// still run.
 pub fn session_over(home: &Home, slug: &Slug) -> Result<()> {
-    let Ok(target) = Target::of(home, slug) else {
+    let Some(target) = Target::of(home, slug)
+        .ok()
+        .or_else(|| Target::unasked(home, slug))
+    else {
         return Ok(());
     };
     let index = Index::of(&target.audit())?;
-    let mut notes = ended(&target)?;
+    // What became of its grants may be unreadable; its questions are answered all the same.
+    let (mut notes, unread) = match ended(&target) {
+        Ok(notes) => (notes, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
     notes.retain(|note| is_new(&index, note));
     for mut item in Queue::of(home, slug)?.items {
         if item.is_pending() {
@@ -351,5 +359,6 @@ pub fn session_over(home: &Home, slug: &Slug) -> Result<()> {
             fail(&target, &item, why, "nothing is in force any more".to_owned())?;
         }
     }
-    target.audit().append(notes)
+    target.audit().append(notes)?;
+    unread
 }
