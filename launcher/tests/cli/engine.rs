@@ -158,6 +158,22 @@ fn a_bottle_that_is_not_there_is_a_mistake_of_the_command_line() {
 }
 
 #[test]
+fn of_a_bottle_that_is_over_the_logs_lead_to_what_was_kept() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let told = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .write("events/dev-ab1cd.jsonl.zst", "")
+        .run(&["logs", "dev-ab1cd"]);
+    insta::assert_snapshot!(told, @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: dev-ab1cd has ended, and its containers' logs went with it
+    hint: what its guards decided is kept, one JSON line each: `zstdcat HOME/events/dev-ab1cd.jsonl.zst`
+    ");
+}
+
+#[test]
 fn a_state_directory_that_cannot_be_read_is_told_by_name_and_hides_no_other() {
     let engine = Engine::new("20.10.24", "1.41", "");
     let bottle = Bottle::new()
