@@ -52,15 +52,11 @@ pub(crate) fn post_chunked(name: &str) -> String {
 #[tokio::test]
 async fn bodies_of_every_size_come_back_unchanged() {
     let origin = echo().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     for length in [1, 2, 8191, 8192, 8193, 65_536, 1_000_003] {
         let body: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
-        let agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let agent = bench.tunnel(&name).await;
         // Both directions at once: the echo begins before the request has ended.
         let (reader, mut writer) = tokio::io::split(agent.io);
         let sent = [post(&name, "/", length).as_bytes(), &body].concat();
@@ -80,13 +76,9 @@ async fn bodies_of_every_size_come_back_unchanged() {
 #[tokio::test]
 async fn chunked_bodies_go_through_in_both_directions() {
     let origin = echo().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(post_chunked(&name)).await;
     for piece in ["3\r\nabc\r\n", "1", "0\r\n0123456789abcdef", "\r\n", "0\r\n\r\n"] {
         agent.send(piece).await;
@@ -99,13 +91,9 @@ async fn chunked_bodies_go_through_in_both_directions() {
 #[tokio::test]
 async fn events_arrive_one_by_one_while_the_stream_is_open() {
     let (origin, events) = scripted().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/events")).await;
     events
         .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -122,13 +110,9 @@ async fn events_arrive_one_by_one_while_the_stream_is_open() {
 #[tokio::test]
 async fn a_request_streams_before_it_has_ended() {
     let origin = echo().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(post_chunked(&name)).await;
     agent.send("5\r\nfirst\r\n").await;
     assert_eq!(read_head(&mut agent).await.unwrap().0, 200);
@@ -147,13 +131,9 @@ async fn an_upstream_that_breaks_off_breaks_the_agents_stream_too() {
         ),
     ] {
         let (origin, script) = scripted().await;
-        let mut bench = Bench::start(Script::direct(origin.trust())).await;
+        let mut bench = Bench::before(&origin).await;
         let name = origin.name();
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent.send(get(&name, "/")).await;
         script.send(head).unwrap();
         script.send(part).unwrap();
@@ -175,13 +155,9 @@ async fn an_upstream_that_breaks_off_breaks_the_agents_stream_too() {
 #[tokio::test]
 async fn an_upstream_that_breaks_off_resets_the_agents_stream() {
     let (origin, script) = scripted().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<http_body_util::Empty<Bytes>>(agent).await;
     let request = http::Request::get(format!("https://{name}/"))
         .body(Default::default())
@@ -225,13 +201,9 @@ async fn a_slow_reader_slows_its_upstream_down() {
         }),
     )
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     assert_eq!(read_head(&mut agent).await.unwrap().0, 200);
     // The agent reads no further. What is under way is sockets' and hyper's buffers, far from a gibibyte.

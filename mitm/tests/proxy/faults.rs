@@ -152,8 +152,7 @@ async fn each_fault_upstream_is_told_apart_and_harms_nobody_else() {
             &answer.body,
             answer.complete,
         );
-        let agent = bench.agent().await;
-        let agent = agent.tunnel(&fault.name, &bench.authority, &[b"h2"]).await;
+        let agent = bench.tunnel_http2(&fault.name).await;
         let mut sender = h2_client::<Empty<Bytes>>(agent).await;
         let request = http::Request::get(format!("https://{}/", fault.name))
             .body(Empty::new())
@@ -175,8 +174,7 @@ async fn each_fault_upstream_is_told_apart_and_harms_nobody_else() {
             answer.complete,
         );
         // The next one on another connection.
-        let agent = bench.agent().await;
-        let mut agent = agent.tunnel(&good.name(), &bench.authority, &[b"http/1.1"]).await;
+        let mut agent = bench.tunnel(&good.name()).await;
         assert_eq!(
             agent.request(get(&good.name(), "/")).await.text(),
             "good",
@@ -215,11 +213,10 @@ fn judge(fault: &Fault, status: u16, refused: Option<&str>, body: &[u8], complet
 #[tokio::test]
 async fn names_that_disagree_are_a_421_on_every_way_in() {
     let origin = Origin::http(|_| async { text("hello") }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     for request in [get("other.test", "/"), upgrade("other.test")] {
-        let agent = bench.agent().await;
-        let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+        let mut agent = bench.tunnel(&name).await;
         let answer = agent.request(request).await;
         assert_eq!(
             (answer.status, answer.header("x-refused")),
@@ -232,7 +229,7 @@ async fn names_that_disagree_are_a_421_on_every_way_in() {
 #[tokio::test]
 async fn an_agent_that_breaks_http2_is_reported_and_its_neighbours_are_served() {
     let origin = Origin::http(|_| async { text("hello") }).await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = b"\0\0\0\x04\0\0\0\0\0";
@@ -244,22 +241,19 @@ async fn an_agent_that_breaks_http2_is_reported_and_its_neighbours_are_served() 
         [PREFACE, settings, b"\xff\xff\xff\0\0\0\0\0\x01"].concat(),
         [PREFACE, settings, b"\0\0\x02\x01\x05\0\0\0\x01\xff\xff"].concat(),
     ] {
-        let agent = bench.agent().await;
-        let mut agent = agent.tunnel(&name, &bench.authority, &[b"h2"]).await;
+        let mut agent = bench.tunnel_http2(&name).await;
         agent.try_send(&broken).await;
         agent.rest().await;
         bench.event().await;
         assert_eq!(bench.event().await.refused(), Reason::BadHttp2, "{broken:?}");
     }
     // One that only leaves has done nothing wrong.
-    let agent = bench.agent().await;
-    let mut agent = agent.tunnel(&name, &bench.authority, &[b"h2"]).await;
+    let mut agent = bench.tunnel_http2(&name).await;
     agent.try_send([PREFACE, settings].concat()).await;
     agent.io.shutdown().await.unwrap();
     agent.rest().await;
     bench.event().await;
-    let agent = bench.agent().await;
-    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
     bench.event().await;
     bench.event().await.admitted();
@@ -273,14 +267,12 @@ async fn an_agent_that_does_not_read_is_half_open_and_holds_nobody_up() {
     let name = large.name();
     let mut stuck = Vec::new();
     for _ in 0..4 {
-        let agent = bench.agent().await;
-        let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+        let mut agent = bench.tunnel(&name).await;
         agent.send(get(&name, "/")).await;
         read_head(&mut agent).await.unwrap();
         stuck.push(agent);
     }
-    let agent = bench.agent().await;
-    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!((answer.body.len(), answer.complete), (64 * 1024 * 1024, true));
     drop(stuck);

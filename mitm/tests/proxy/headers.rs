@@ -21,13 +21,9 @@ async fn mirror() -> Origin {
 #[tokio::test]
 async fn hop_by_hop_fields_stay_on_their_hop() {
     let origin = mirror().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent
         .request(format!(
             "GET / HTTP/1.1\r\nHost: {name}\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
@@ -41,13 +37,9 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
 #[tokio::test]
 async fn te_is_given_back_for_grpc() {
     let origin = mirror().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent
         .request(format!(
             "GET / HTTP/1.1\r\nHost: {name}\r\nTE: trailers\r\nContent-Type: application/grpc\r\n\r\n"
@@ -68,11 +60,7 @@ async fn the_policy_sees_what_will_be_forwarded_and_alone_may_change_it() {
     });
     let mut bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     // The agent asks for the injected field to be stripped.
     let answer = agent
         .request(format!(
@@ -110,13 +98,9 @@ async fn a_response_loses_alt_svc_and_its_hop_by_hop_fields() {
         response
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!(answer.header("x-end"), Some("2"));
     for gone in ["alt-svc", "x-hop", "connection"] {
@@ -131,13 +115,9 @@ async fn an_expectation_is_answered_here_and_any_other_refused() {
         text(request.into_body().collect().await.unwrap().to_bytes())
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let head =
         format!("POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     agent.send(&head).await;
@@ -159,11 +139,7 @@ async fn a_denial_comes_before_100_continue() {
     script.admit = Box::new(|_, _| Some(mitm::Verdict::Deny(denial(403, "no"))));
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent
         .send(format!(
             "POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
@@ -181,13 +157,9 @@ async fn informational_responses_are_consumed_and_the_final_one_forwarded() {
         peer.rest().await;
     }))
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!((answer.status, answer.text()), (200, "ok"));
 }
@@ -213,13 +185,9 @@ async fn head_204_and_304_have_no_body_and_keep_the_connection() {
         }),
     )
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/204")).await.status, 204);
     let answer = agent.request(get(&name, "/304")).await;
     assert_eq!((answer.status, answer.header("etag")), (304, Some("\"x\"")));
@@ -244,13 +212,9 @@ async fn head_204_and_304_have_no_body_and_keep_the_connection() {
 #[tokio::test]
 async fn an_empty_body_keeps_its_length() {
     let origin = mirror().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent
         .request(format!(
             "POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 0\r\n\r\n"
@@ -275,13 +239,9 @@ async fn no_trailer_of_a_request_goes_through_not_even_with_grpc() {
         text(fields.join(","))
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client(agent).await;
     let trailers = async {
         let mut trailers = http::HeaderMap::new();

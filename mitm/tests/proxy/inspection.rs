@@ -74,11 +74,7 @@ async fn a_request_inspector_cuts_before_the_last_byte_and_the_agent_reads_the_d
         "a\r\nmy secret!\r\n",
         "3\r\nsec\r\n3\r\nret\r\n",
     ] {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent
             .send(format!("{}{body}0\r\n\r\n", post_chunked(&name)))
             .await;
@@ -110,11 +106,7 @@ async fn a_request_that_is_cut_after_the_response_began_breaks_the_response() {
         script.request_inspector = Some(Arc::new(|| Watch::over("secret", 5, false)));
         let mut bench = Bench::start(script).await;
         let name = origin.name();
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent
             .send(format!("{}8\r\n01234567\r\n", post_chunked(&name)))
             .await;
@@ -144,20 +136,12 @@ async fn a_deferred_head_never_reaches_an_upstream_when_the_body_is_cut_at_once(
     script.request_inspector = Some(Arc::new(|| Watch::over("secret", usize::MAX, true)));
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(format!("{}a secret", post(&name, "/", 8))).await;
     assert_eq!((answer.status, answer.text()), (403, "found it"));
     assert_eq!(origin.connections(), 0);
     // The same inspector lets a clean body through, with its length.
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(format!("{}harmless", post(&name, "/", 8))).await;
     assert_eq!((answer.status, answer.text()), (200, "harmless"));
 }
@@ -176,11 +160,7 @@ async fn a_response_inspector_cuts_the_stream_before_the_last_byte() {
         script.response_inspector = Some(Arc::new(|| Watch::over("secret", 5, false)));
         let mut bench = Bench::start(script).await;
         let name = origin.name();
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent.send(get(&name, "/")).await;
         told.send(head).unwrap();
         // The first part arrives but for what is held back; then comes the rest, and nothing of it.
@@ -215,11 +195,7 @@ async fn a_response_inspector_that_holds_back_delivers_everything_in_the_end() {
     script.response_inspector = Some(Arc::new(|| Watch::over("secret", 7, false)));
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     for body in ["x", "harmless", "0123456789abcdef"] {
         let answer = agent
             .request(format!("{}{body}", post(&name, "/", body.len())))
@@ -235,11 +211,7 @@ async fn the_policy_may_refuse_a_response_by_its_head() {
     script.response = Some(Arc::new(|_, _| Err(denial(403, "not this head"))));
     let mut bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!((answer.status, answer.text()), (403, "not this head"));
     bench.event().await;
@@ -262,11 +234,7 @@ async fn a_body_that_never_comes_keeps_a_deferred_head_for_a_bounded_time() {
     limits.timeouts.deferred = std::time::Duration::from_millis(50);
     let mut bench = Bench::with_limits(script, limits).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(format!("{}half", post(&name, "/", 8))).await;
     assert_eq!(answer.status, 408);
     assert_eq!(origin.connections(), 0);

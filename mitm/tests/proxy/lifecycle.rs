@@ -47,11 +47,7 @@ async fn a_slow_head_on_a_kept_alive_connection_is_answered_408() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.status, 200);
     agent.send("GET / HT").await;
     let answer = read_answer(&mut agent, "GET").await;
@@ -64,7 +60,7 @@ async fn a_slow_head_on_a_kept_alive_connection_is_answered_408() {
 #[tokio::test]
 async fn a_head_over_its_limit_is_answered_431() {
     let origin = hello().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
     let long = "x".repeat(20_000);
     for request in [
@@ -80,11 +76,7 @@ async fn a_head_over_its_limit_is_answered_431() {
         );
         assert_eq!(bench.event().await.refused(), Reason::HeadTooLarge);
     }
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent
         .request(format!("GET / HTTP/1.1\r\nHost: {name}\r\nX: {long}\r\n\r\n"))
         .await;
@@ -131,11 +123,7 @@ async fn an_upstream_that_says_nothing_is_a_504() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!(
         (answer.status, answer.header("x-refused")),
@@ -163,11 +151,7 @@ async fn an_upstream_that_never_finishes_tls_is_a_504() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!(
         (answer.status, answer.header("x-refused")),
@@ -194,11 +178,7 @@ async fn a_response_body_that_stalls_is_broken_off() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!((answer.text(), answer.complete), ("abc", false));
     bench.event().await;
@@ -221,11 +201,7 @@ async fn a_request_body_that_stalls_is_refused() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent
         .send(format!(
             "POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 10\r\n\r\nabc"
@@ -278,11 +254,7 @@ async fn a_long_response_is_not_idleness() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     // Several times the idle limit passes while the response is on its way.
     tokio::time::sleep(SOON * 4).await;
@@ -329,18 +301,10 @@ async fn shutting_down_lets_a_response_finish_and_closes_the_rest() {
         }
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut busy = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
-    let mut idle = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut busy = bench.tunnel(&name).await;
+    let mut idle = bench.tunnel(&name).await;
     let mut fresh = bench.agent().await;
     busy.send(get(&name, "/")).await;
     within(waiting.recv()).await.unwrap();
@@ -370,11 +334,7 @@ async fn shutting_down_breaks_off_what_outlasts_the_drain_time() {
     )
     .await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     within(waiting.recv()).await.unwrap();
     bench.shutdown.cancel();

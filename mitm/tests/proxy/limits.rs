@@ -40,11 +40,7 @@ async fn one_upstream_connection_too_many_is_a_503_and_one_that_is_over_makes_ro
     let (origin, mut seen, go) = holding().await;
     let bench = Bench::with_limits(Script::direct(origin.trust()), one_upstream()).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut sender = h2_client::<http_body_util::Empty<Bytes>>(agent).await;
     let request = || {
         http::Request::get(format!("https://{name}/"))

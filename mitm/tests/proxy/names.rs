@@ -13,13 +13,9 @@ async fn origin() -> Origin {
 #[tokio::test]
 async fn in_a_tunnel_host_must_be_the_connects() {
     let origin = origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let port = origin.address.port();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&origin.name(), &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&origin.name()).await;
     bench.event().await;
     for (host, reason) in [
         ("other.test", Reason::AuthorityMismatch),
@@ -45,13 +41,9 @@ async fn in_a_tunnel_host_must_be_the_connects() {
 #[tokio::test]
 async fn in_a_tunnel_a_host_header_is_needed_exactly_once() {
     let origin = origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     for head in [
         "GET / HTTP/1.1\r\n\r\n".into(),
         format!("GET / HTTP/1.1\r\nHost: {name}\r\nHost: {name}\r\n\r\n"),
@@ -69,13 +61,9 @@ async fn in_a_tunnel_a_host_header_is_needed_exactly_once() {
 #[tokio::test]
 async fn in_a_tunnel_an_absolute_target_must_be_the_connects() {
     let origin = origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let (name, port) = (origin.name(), origin.address.port());
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     for target in [
         format!("https://other.test:{port}/"),
         "https://api.test/".to_owned(),
@@ -99,13 +87,9 @@ async fn in_a_tunnel_an_absolute_target_must_be_the_connects() {
 #[tokio::test]
 async fn in_a_stream_the_authority_must_be_the_connects() {
     let origin = origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<Empty<bytes::Bytes>>(agent).await;
     bench.event().await;
     for (uri, host) in [
@@ -140,7 +124,7 @@ async fn in_a_stream_the_authority_must_be_the_connects() {
 #[tokio::test]
 async fn in_the_clear_the_absolute_form_and_host_must_agree() {
     let origin = Origin::plain_http(|_| async { text("hello") }).await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let (name, port) = (origin.name(), origin.address.port());
     let mut agent = bench.agent().await;
     let answer = agent
@@ -241,13 +225,9 @@ async fn a_connect_that_contradicts_itself_is_refused() {
 #[tokio::test]
 async fn what_is_judged_is_what_is_forwarded_byte_for_byte() {
     let origin = Origin::http(|request: Seen| async move { text(request.uri().to_string()) }).await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     bench.event().await;
     for target in [
         "/",
@@ -282,13 +262,9 @@ async fn what_is_judged_is_what_is_forwarded_byte_for_byte() {
 #[tokio::test]
 async fn methods_that_lead_elsewhere_are_refused() {
     let origin = origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent
         .request(format!("TRACE / HTTP/1.1\r\nHost: {name}\r\n\r\n"))
         .await;
@@ -296,11 +272,7 @@ async fn methods_that_lead_elsewhere_are_refused() {
         (answer.status, answer.header("x-refused")),
         (405, Some("method_not_supported"))
     );
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<Empty<bytes::Bytes>>(agent).await;
     let request = Request::builder()
         .method(Method::CONNECT)

@@ -20,13 +20,9 @@ async fn hello() -> Origin {
 #[tokio::test]
 async fn a_complete_request_reports_status_bytes_and_duration() {
     let origin = hello().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     bench.event().await;
     for (request, length, up) in [
         (get(&name, "/"), BodyLength::None, 0),
@@ -72,13 +68,9 @@ async fn an_agent_that_leaves_before_the_response_ends_the_request() {
         std::future::pending()
     })
     .await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     within(waiting.recv()).await.unwrap();
     drop(agent);
@@ -102,13 +94,9 @@ async fn an_agent_that_leaves_inside_the_response_ends_the_request() {
         }),
     )
     .await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     read_head(&mut agent).await.unwrap();
     assert_eq!(agent.take(3).await, "abc");
@@ -163,11 +151,7 @@ async fn a_denial_is_answered_whole_on_every_way_in() {
     script.admit = Box::new(|_, _| Some(Verdict::Deny(denial(403, "no"))));
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut tunnelled = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut tunnelled = bench.tunnel(&name).await;
     let answer = tunnelled.request(get(&name, "/")).await;
     assert_eq!(
         (answer.status, answer.text(), answer.header("x-denied-by")),
@@ -178,11 +162,7 @@ async fn a_denial_is_answered_whole_on_every_way_in() {
         .request(format!("GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\n\r\n"))
         .await;
     assert_eq!((answer.status, answer.text()), (403, "no"));
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<http_body_util::Empty<Bytes>>(agent).await;
     let request = http::Request::get(format!("https://{name}/"))
         .body(Default::default())
@@ -201,11 +181,7 @@ async fn an_upstream_that_cannot_be_reached_is_told_with_its_reason_and_still_en
         .port();
     let mut bench = Bench::start(Script::direct(TestAuthority::new("unused").client(&[]))).await;
     let name = format!("api.test:{free}");
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!(
         (answer.status, answer.header("x-refused")),
@@ -236,11 +212,7 @@ async fn an_upstream_that_is_not_trusted_gets_no_request() {
     let stranger = TestAuthority::new("stranger").client(&[b"http/1.1"]);
     let mut bench = Bench::start(Script::direct(stranger)).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!(
         (answer.status, answer.header("x-refused")),
@@ -264,13 +236,9 @@ async fn an_upstream_that_does_not_speak_http_is_a_502() {
             }),
         )
         .await;
-        let bench = Bench::start(Script::direct(origin.trust())).await;
+        let bench = Bench::before(&origin).await;
         let name = origin.name();
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         let answer = agent.request(get(&name, "/")).await;
         assert_eq!(
             (answer.status, answer.header("x-refused")),
@@ -291,11 +259,7 @@ async fn a_verdict_is_asked_for_every_request_of_a_kept_alive_connection() {
     });
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.status, 200);
     allowed.store(false, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(agent.request(get(&name, "/")).await.status, 403);

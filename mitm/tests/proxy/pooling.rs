@@ -16,14 +16,10 @@ async fn hello() -> Origin {
 #[tokio::test]
 async fn agent_connections_share_one_upstream_connection() {
     let origin = hello().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     for _ in 0..4 {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         for _ in 0..3 {
             assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
         }
@@ -43,15 +39,11 @@ async fn requests_at_the_same_time_each_have_a_connection() {
         }
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     let mut agents = Vec::new();
     for _ in 0..3 {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent.send(get(&name, "/")).await;
         agents.push(agent);
     }
@@ -89,11 +81,7 @@ async fn one_upstream_value_never_uses_the_connections_of_another() {
     });
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.status, 200);
     assert_eq!(
         agent.request(get(&name, "/other")).await.header("x-refused"),
@@ -114,13 +102,9 @@ async fn a_connection_that_the_upstream_closed_costs_no_request() {
         }),
     )
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     for _ in 0..10 {
         assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
     }
@@ -152,13 +136,9 @@ async fn swallowing() -> (Origin, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn a_safe_request_survives_an_upstream_that_closes_as_it_is_sent() {
     let (origin, swallowed) = swallowing().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
     assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
     assert_eq!(swallowed.load(Ordering::SeqCst), 1);
@@ -182,11 +162,7 @@ async fn what_the_policy_gives_once_is_not_sent_twice() {
     script.repeatable = false;
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
     let answer = agent.request(get(&name, "/")).await;
     assert_eq!(
@@ -209,14 +185,10 @@ async fn a_connection_whose_response_was_not_read_to_its_end_is_not_used_again()
         }),
     )
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     for _ in 0..2 {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent.send(get(&name, "/")).await;
         read_head(&mut agent).await.unwrap();
         assert_eq!(agent.take(3).await, "abc");
@@ -237,14 +209,10 @@ async fn a_response_before_the_end_of_the_request_reaches_the_agent_and_the_conn
         }),
     )
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     for _ in 0..2 {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent
             .send(format!(
                 "POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 1000\r\n\r\nx"
@@ -263,11 +231,7 @@ async fn idle_connections_run_out() {
     limits.timeouts.pool_idle = std::time::Duration::ZERO;
     let bench = Bench::with_limits(Script::direct(origin.trust()), limits).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     for _ in 0..2 {
         assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
     }
@@ -288,22 +252,14 @@ async fn http2_requests_share_one_connection_at_the_same_time() {
         }
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     // The first one finds out that the host speaks HTTP/2.
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
     let mut agents = Vec::new();
     for _ in 0..8 {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         agent.send(get(&name, "/all")).await;
         agents.push(agent);
     }
@@ -344,19 +300,11 @@ async fn an_http2_connection_that_goes_away_costs_no_request() {
         }),
     )
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut slow = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut slow = bench.tunnel(&name).await;
     slow.send(get(&name, "/slow")).await;
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     for _ in 0..5 {
         assert_eq!(agent.request(get(&name, "/bye")).await.text(), "ok");
         assert_eq!(agent.request(get(&name, "/")).await.text(), "ok");
@@ -373,11 +321,7 @@ async fn a_connection_made_ahead_is_the_first_requests_own_and_the_pools_after()
     let bench = Bench::start(script).await;
     let name = origin.name();
     for _ in 0..3 {
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
     }
     assert_eq!(origin.connections(), 1);
@@ -398,11 +342,7 @@ async fn a_connection_made_ahead_does_not_carry_what_another_upstream_is_for() {
     });
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.status, 502);
 }
 

@@ -31,13 +31,9 @@ async fn report(request: Seen) -> String {
 #[tokio::test]
 async fn http2_agents_reach_http1_origins() {
     let origin = Origin::http(|request: Seen| async move { text(report(request).await) }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client(agent).await;
     let mut request = Request::post(format!("https://{name}/a/../b?c=%2F"))
         .body(Full::new(Bytes::from("body")))
@@ -56,13 +52,9 @@ async fn http2_agents_reach_http1_origins() {
 #[tokio::test]
 async fn http1_agents_reach_http2_origins() {
     let origin = Origin::http2(|request: Seen| async move { text(report(request).await) }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let request = format!("POST /x?y HTTP/1.1\r\nHost: {name}\r\nTransfer-Encoding: chunked\r\n\r\n");
     let answer = agent.request(format!("{request}4\r\nbody\r\n0\r\n\r\n")).await;
     assert_eq!(answer.text(), format!("HTTP/2.0 /x?y {name}  body"));
@@ -71,13 +63,9 @@ async fn http1_agents_reach_http2_origins() {
 #[tokio::test]
 async fn http2_agents_reach_http2_origins_with_many_streams_at_once() {
     let origin = Origin::http2(|request: Seen| async move { text(report(request).await) }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let client = h2_client::<Empty<Bytes>>(agent).await;
     let mut running = tokio::task::JoinSet::new();
     for stream in 0..50 {
@@ -105,13 +93,9 @@ async fn one_slow_stream_does_not_hold_up_another() {
         text("fast")
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<Empty<Bytes>>(agent).await;
     let slow = Request::get(format!("https://{name}/slow"))
         .body(Empty::new())
@@ -131,13 +115,9 @@ async fn a_stream_that_the_agent_resets_ends_its_request() {
         std::future::pending()
     })
     .await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<Empty<Bytes>>(agent).await;
     let request = Request::get(format!("https://{name}/"))
         .body(Empty::new())
@@ -166,13 +146,9 @@ async fn grpc_style_trailers_come_back() {
         )
     })
     .await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<Empty<Bytes>>(agent).await;
     let request = Request::post(format!("https://{name}/"))
         .header("te", "trailers")
@@ -193,13 +169,9 @@ async fn grpc_style_trailers_come_back() {
 #[tokio::test]
 async fn an_http10_agent_gets_an_answer_that_it_can_read() {
     let origin = Origin::http(|_| async { text("hello") }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent
         .request(format!("GET / HTTP/1.0\r\nHost: {name}\r\n\r\n"))
         .await;
@@ -210,13 +182,9 @@ async fn an_http10_agent_gets_an_answer_that_it_can_read() {
 #[tokio::test]
 async fn bytes_beyond_ascii_in_a_stream_path_are_refused() {
     let origin = Origin::http(|_| async { text("hello") }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client::<Empty<Bytes>>(agent).await;
     let request = Request::get(format!("https://{name}/caf\u{e9}"))
         .body(Empty::new())

@@ -56,11 +56,7 @@ async fn answer_for(origin: &Origin, rules: AddressRules, answers: Vec<Vec<&str>
     };
     let bench = Bench::start(Script::via(Upstream::new(dialer, origin.trust()))).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let answer = agent.request(get(&name, "/")).await;
     (answer, resolver.asked.load(Ordering::SeqCst))
 }
@@ -200,11 +196,7 @@ async fn requests_go_through_a_chain_of_two_proxies() {
     ))
     .await;
     let name = origin.name();
-    let mut agent = front
-        .agent()
-        .await
-        .tunnel(&name, &front.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = front.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
     assert!(matches!(seat.event().await, Event::Connect { authority } if authority == name));
     // In the clear the seat gets the absolute form.
@@ -230,11 +222,7 @@ async fn a_proxy_is_spoken_to_as_the_agent_speaks_and_a_host_in_http2_whenever_i
         }
     };
     for _ in 0..2 {
-        let mut agent = front
-            .agent()
-            .await
-            .tunnel(&name, &front.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = front.tunnel(&name).await;
         assert_eq!(agent.request(get(&name, "/")).await.text(), "HTTP/2.0");
         assert_eq!(way_in().await, WayIn::TunnelHttp1);
         let agent = front
@@ -259,8 +247,7 @@ async fn a_host_that_speaks_http2_alone_is_reached_past_a_proxy_that_does_not_lo
     let (_seat, address, _directory) = chained(through).await;
     let front = Bench::start(Script::via(Upstream::past_proxy(address, origin.trust()))).await;
     let name = origin.name();
-    let agent = front.agent().await;
-    let mut agent = agent.tunnel(&name, &front.authority, &[b"http/1.1"]).await;
+    let mut agent = front.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "HTTP/2.0");
 }
 
@@ -271,11 +258,7 @@ async fn a_proxys_refusal_of_connect_reaches_the_agent_whole_and_as_the_proxys_o
     let (seat, address, _directory) = chained(script).await;
     let mut front = Bench::start(Script::through_proxy(address, seat.authority.client(&[]))).await;
     for request in [get("api.test", "/"), upgrade("api.test")] {
-        let mut agent = front
-            .agent()
-            .await
-            .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = front.tunnel("api.test:443").await;
         let answer = agent.request(request).await;
         assert_eq!((answer.status, answer.text()), (451, "the seat says no"));
         assert_eq!(answer.header("x-denied-by"), Some("test"));
@@ -295,11 +278,7 @@ async fn a_proxy_that_refused_a_connection_made_ahead_is_not_asked_again_by_the_
     let mut script = Script::through_proxy(address, seat.authority.client(&[]));
     script.dials_ahead = true;
     let front = Bench::start(script).await;
-    let mut agent = front
-        .agent()
-        .await
-        .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = front.tunnel("api.test:443").await;
     assert!(matches!(seat.event().await, Event::Connect { .. }));
     let answer = agent.request(get("api.test", "/")).await;
     assert_eq!((answer.status, answer.text()), (451, "the seat says no"));
@@ -325,11 +304,7 @@ async fn a_way_around_the_trusted_proxy_fails_tls() {
     let seat_only = TestAuthority::new("the seat").client(&[b"http/1.1"]);
     let front = Bench::start(Script::through_proxy(ProxyAddress::Unix(path), seat_only)).await;
     let name = origin.name();
-    let mut agent = front
-        .agent()
-        .await
-        .tunnel(&name, &front.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = front.tunnel(&name).await;
     assert_eq!(
         agent.request(get(&name, "/")).await.header("x-refused"),
         Some("upstream_tls")
@@ -345,11 +320,7 @@ async fn a_proxy_that_is_down_is_a_502() {
         TestAuthority::new("x").client(&[]),
     ))
     .await;
-    let mut agent = front
-        .agent()
-        .await
-        .tunnel("api.test:443", &front.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = front.tunnel("api.test:443").await;
     let answer = agent.request(get("api.test", "/")).await;
     assert_eq!(
         (answer.status, answer.header("x-refused")),
@@ -361,15 +332,11 @@ async fn a_proxy_that_is_down_is_a_502() {
 #[tokio::test]
 async fn a_proxy_by_tcp_works_like_one_by_socket() {
     let origin = hello().await;
-    let seat = Bench::start(Script::direct(origin.trust())).await;
+    let seat = Bench::before(&origin).await;
     let address = mitm::Authority::parse_connect(seat.address.to_string().as_bytes()).unwrap();
     let trust = seat.authority.client(&[b"http/1.1"]);
     let front = Bench::start(Script::through_proxy(ProxyAddress::Tcp(address), trust)).await;
     let name = origin.name();
-    let mut agent = front
-        .agent()
-        .await
-        .tunnel(&name, &front.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = front.tunnel(&name).await;
     assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
 }

@@ -24,13 +24,9 @@ async fn tell_tale() -> Origin {
 
 async fn refused_everywhere(head: &str, rest: &str, reason: Reason) {
     let origin = tell_tale().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut tunnelled = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut tunnelled = bench.tunnel(&name).await;
     bench.event().await;
     tunnelled
         .send(format!("POST /a HTTP/1.1\r\nHost: {name}\r\n{head}{rest}"))
@@ -109,13 +105,9 @@ async fn a_chunked_body_with_extensions_or_loose_line_ends_never_completes_upstr
         "FFFFFFFFFFFFFFFFF\r\nhello",
     ] {
         let origin = tell_tale().await;
-        let mut bench = Bench::start(Script::direct(origin.trust())).await;
+        let mut bench = Bench::before(&origin).await;
         let name = origin.name();
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         let head = format!("POST /a HTTP/1.1\r\nHost: {name}\r\nTransfer-Encoding: chunked\r\n\r\n");
         agent
             .send(format!(
@@ -146,13 +138,9 @@ async fn a_chunked_body_with_extensions_or_loose_line_ends_never_completes_upstr
 #[tokio::test]
 async fn pipelined_requests_are_judged_one_by_one() {
     let origin = tell_tale().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     let post = format!("POST /b HTTP/1.1\r\nHost: {name}\r\nContent-Length: 3\r\n\r\nabc");
     let chunked = format!(
         "POST /c HTTP/1.1\r\nHost: {name}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n"
@@ -178,11 +166,7 @@ async fn a_denied_request_does_not_open_the_way_for_the_next() {
         Box::new(|head, _| (head.path() != b"/good").then(|| mitm::Verdict::Deny(denial(403, "no"))));
     let bench = Bench::start(script).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     // The denied request's body looks like a request.
     let inner = get(&name, "/good");
     let denied = format!(
@@ -201,13 +185,9 @@ async fn a_denied_request_does_not_open_the_way_for_the_next() {
 #[tokio::test]
 async fn a_refused_head_behind_a_good_request_does_not_disturb_its_answer() {
     let origin = tell_tale().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent
         .send(format!("{}GET / HTTP/1.1\nHost: evil\n\n", get(&name, "/a")))
         .await;
@@ -222,13 +202,9 @@ async fn a_refused_head_behind_a_good_request_does_not_disturb_its_answer() {
 #[tokio::test]
 async fn an_agent_that_claims_more_body_than_it_sends_completes_nothing() {
     let origin = tell_tale().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut agent = bench.tunnel(&name).await;
     agent
         .send(format!(
             "POST /a HTTP/1.1\r\nHost: {name}\r\nContent-Length: 10\r\n\r\nabc"
@@ -284,13 +260,9 @@ async fn a_response_with_two_lengths_reaches_the_agent_with_the_one_that_is_sent
             }),
         )
         .await;
-        let bench = Bench::start(Script::direct(origin.trust())).await;
+        let bench = Bench::before(&origin).await;
         let name = origin.name();
-        let mut agent = bench
-            .agent()
-            .await
-            .tunnel(&name, &bench.authority, &[b"http/1.1"])
-            .await;
+        let mut agent = bench.tunnel(&name).await;
         let answer = agent.request(get(&name, "/")).await;
         assert_eq!(answer.status, status, "{head:?}");
         if status == 200 {

@@ -12,12 +12,8 @@ async fn ok_origin() -> Origin {
 #[tokio::test]
 async fn a_request_goes_through_a_tunnel_and_comes_back() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&origin.name(), &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut bench = Bench::before(&origin).await;
+    let mut agent = bench.tunnel(&origin.name()).await;
     let answer = agent.request(get(&origin.name(), "/x")).await;
     assert_eq!(
         (answer.status, answer.text(), answer.complete),
@@ -53,7 +49,7 @@ async fn a_denied_connect_is_answered_with_status_and_body_and_no_tunnel() {
 #[tokio::test]
 async fn bytes_pipelined_behind_connect_are_kept() {
     let origin = ok_origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let config = bench.authority.client(&[b"http/1.1"]);
     // The ClientHello travels in the same segment as the CONNECT head.
     let name = rustls_pki_types::ServerName::try_from("api.test").unwrap();
@@ -70,7 +66,7 @@ async fn bytes_pipelined_behind_connect_are_kept() {
 #[tokio::test]
 async fn a_connect_head_may_arrive_byte_by_byte() {
     let origin = ok_origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     for byte in format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.name()).bytes() {
         agent.send([byte]).await;
@@ -81,7 +77,7 @@ async fn a_connect_head_may_arrive_byte_by_byte() {
 #[tokio::test]
 async fn plain_http_inside_connect_is_refused_in_a_way_that_an_agent_can_read() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     for first in ["GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", "G"] {
         let mut agent = bench.agent().await;
         assert_eq!(agent.connect(&origin.name()).await.status, 200);
@@ -103,7 +99,7 @@ async fn plain_http_inside_connect_is_refused_in_a_way_that_an_agent_can_read() 
 #[tokio::test]
 async fn anything_but_tls_after_connect_is_closed_without_a_byte() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     for first in [
         &b"SSH-2.0-OpenSSH_9.6\r\n"[..],
         b"\0\0\0\x08\x04\xd2\x16\x2f",
@@ -122,7 +118,7 @@ async fn anything_but_tls_after_connect_is_closed_without_a_byte() {
 #[tokio::test]
 async fn a_handshake_record_that_holds_no_client_hello_is_refused() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     assert_eq!(agent.connect(&origin.name()).await.status, 200);
     agent.send(b"\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00").await;
@@ -135,7 +131,7 @@ async fn a_handshake_record_that_holds_no_client_hello_is_refused() {
 #[tokio::test]
 async fn sni_must_name_the_connects_host() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     assert_eq!(agent.connect(&origin.name()).await.status, 200);
     let config = bench.authority.client(&[b"http/1.1"]);
@@ -149,7 +145,7 @@ async fn sni_must_name_the_connects_host() {
 #[tokio::test]
 async fn a_client_hello_without_sni_is_refused() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     assert_eq!(agent.connect(&origin.name()).await.status, 200);
     // rustls sends no SNI for an address.
@@ -162,7 +158,7 @@ async fn a_client_hello_without_sni_is_refused() {
 #[tokio::test]
 async fn an_address_that_the_policy_admits_gets_a_leaf_for_the_address() {
     let origin = ok_origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = format!("127.0.0.1:{}", origin.address.port());
     let mut agent = bench.agent().await;
     assert_eq!(agent.connect(&name).await.status, 200);
@@ -181,7 +177,7 @@ async fn an_address_that_the_policy_admits_gets_a_leaf_for_the_address() {
 #[tokio::test]
 async fn an_agent_that_does_not_trust_the_ca_is_reported() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     assert_eq!(agent.connect(&origin.name()).await.status, 200);
     let stranger = TestAuthority::new("stranger").client(&[]);
@@ -207,12 +203,8 @@ async fn the_plan_says_whether_http2_is_offered() {
 #[tokio::test]
 async fn connect_inside_a_tunnel_leads_nowhere() {
     let origin = ok_origin().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
-    let mut agent = bench
-        .agent()
-        .await
-        .tunnel(&origin.name(), &bench.authority, &[b"http/1.1"])
-        .await;
+    let mut bench = Bench::before(&origin).await;
+    let mut agent = bench.tunnel(&origin.name()).await;
     let answer = agent.connect("other.test:443").await;
     assert_eq!(
         (answer.status, answer.header("x-refused")),
@@ -226,7 +218,7 @@ async fn connect_inside_a_tunnel_leads_nowhere() {
 async fn connect_after_a_plain_request_on_the_same_connection_is_a_connect() {
     let origin = ok_origin().await;
     let plain = Origin::plain_http(|_| async { text("plain") }).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     let answer = agent
         .request(format!(
@@ -244,7 +236,7 @@ async fn connect_after_a_plain_request_on_the_same_connection_is_a_connect() {
 #[tokio::test]
 async fn an_agent_that_leaves_inside_the_handshake_leaves_nothing_behind() {
     let origin = ok_origin().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let mut agent = bench.agent().await;
     assert_eq!(agent.connect(&origin.name()).await.status, 200);
     agent.send(b"\x16\x03\x01").await;

@@ -280,7 +280,7 @@ async fn a_ping_is_answered_by_the_other_side_and_overtakes_a_held_end() {
 #[tokio::test]
 async fn frames_that_come_with_the_upgrade_are_not_lost() {
     let (origin, mut told) = echo().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     let mut agent = tunnel(&bench, &name).await;
     let mut bytes = upgrade(&name).into_bytes();

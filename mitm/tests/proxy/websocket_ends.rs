@@ -37,7 +37,7 @@ async fn told_code(told: &mut tokio::sync::mpsc::UnboundedReceiver<Got>) -> Opti
 #[tokio::test]
 async fn a_close_with_its_code_goes_through_in_both_directions() {
     let (origin, mut told) = echo().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut socket = open(&bench, &origin.name()).await;
     let bye = CloseFrame {
         code: 4321.into(),
@@ -53,7 +53,7 @@ async fn a_close_with_its_code_goes_through_in_both_directions() {
 async fn an_agent_that_breaks_the_protocol_is_told_1002() {
     for frame in [&b"\x81\x02hi"[..], b"\xc1\x80\0\0\0\0", b"\x80\x80\0\0\0\0"] {
         let (origin, mut told) = echo().await;
-        let mut bench = Bench::start(Script::direct(origin.trust())).await;
+        let mut bench = Bench::before(&origin).await;
         let name = origin.name();
         let mut agent = tunnel(&bench, &name).await;
         agent.send(upgrade(&name)).await;
@@ -71,7 +71,7 @@ async fn an_upstream_that_breaks_the_protocol_is_not_passed_on() {
     // Masked; compressed without having been asked.
     for frame in [&b"\x81\x82\0\0\0\0hi"[..], b"\xc1\x02hi"] {
         let origin = sending(frame).await;
-        let mut bench = Bench::start(Script::direct(origin.trust())).await;
+        let mut bench = Bench::before(&origin).await;
         let mut socket = open(&bench, &origin.name()).await;
         assert_eq!(closed_with(&mut socket).await, Some(1011));
         assert_eq!(outcome(&mut bench).await.ended, Ended::UpstreamBroke);
@@ -81,7 +81,7 @@ async fn an_upstream_that_breaks_the_protocol_is_not_passed_on() {
 #[tokio::test]
 async fn an_agent_that_leaves_takes_the_upstream_with_it() {
     let (origin, mut told) = echo().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut socket = open(&bench, &origin.name()).await;
     socket.send(Message::text("abc")).await.unwrap();
     assert!(next(&mut socket).await.is_some());
@@ -98,7 +98,7 @@ async fn an_upstream_that_leaves_without_a_close_looks_like_that_to_the_agent() 
         drop(tokio_tungstenite::accept_async(io).await.unwrap());
     };
     let origin = Origin::tls(&[b"http/1.1"], serve_raw(script)).await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut socket = open(&bench, &origin.name()).await;
     assert_eq!(next(&mut socket).await, None);
     assert_eq!(outcome(&mut bench).await.ended, Ended::UpstreamBroke);
@@ -107,7 +107,7 @@ async fn an_upstream_that_leaves_without_a_close_looks_like_that_to_the_agent() 
 #[tokio::test]
 async fn going_down_closes_with_1001() {
     let (origin, mut told) = echo().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let mut socket = open(&bench, &origin.name()).await;
     bench.shutdown.cancel();
     assert_eq!(closed_with(&mut socket).await, Some(1001));

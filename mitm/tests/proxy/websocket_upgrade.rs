@@ -54,7 +54,7 @@ async fn the_upgrade_is_admitted_like_any_request_and_offers_no_extension() {
 #[tokio::test]
 async fn an_answer_other_than_101_is_an_ordinary_response() {
     let origin = Origin::http(|_| async { text("no WebSocket here") }).await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
     let mut agent = tunnel(&bench, &name).await;
     for _ in 0..2 {
@@ -87,7 +87,7 @@ async fn a_101_that_does_not_answer_the_key_is_a_502() {
         .await;
     };
     let origin = Origin::tls(&[b"http/1.1"], serve_raw(script)).await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
     let answer = tunnel(&bench, &name).await.request(upgrade(&name)).await;
     assert_eq!(
@@ -143,7 +143,7 @@ async fn an_upgrade_that_is_no_longer_admitted_is_not_sent() {
 #[tokio::test]
 async fn an_upgrade_in_the_clear_or_without_its_fields_is_refused_by_name() {
     let (origin, _told) = echo().await;
-    let mut bench = Bench::start(Script::direct(origin.trust())).await;
+    let mut bench = Bench::before(&origin).await;
     let name = origin.name();
     let plain = upgrade(&name).replace("GET /ws", &format!("GET http://{name}/ws"));
     let answer = bench.agent().await.request(plain).await;
@@ -173,13 +173,9 @@ async fn an_upgrade_in_the_clear_or_without_its_fields_is_refused_by_name() {
 #[tokio::test]
 async fn http2_announces_no_extended_connect() {
     let (origin, _told) = echo().await;
-    let bench = Bench::start(Script::direct(origin.trust())).await;
+    let bench = Bench::before(&origin).await;
     let name = origin.name();
-    let agent = bench
-        .agent()
-        .await
-        .tunnel(&name, &bench.authority, &[b"h2"])
-        .await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut sender = h2_client::<http_body_util::Empty<Bytes>>(agent).await;
     let plain = http::Request::get(format!("https://{name}/")).header("host", &*name);
     let mut extended = plain.body(http_body_util::Empty::new()).unwrap();

@@ -49,8 +49,7 @@ async fn a_response_that_waits_is_cut_and_one_that_still_stands_goes_on() {
     let (script, flag) = Script::direct(origin.trust()).withdrawable();
     let mut bench = Bench::start(script).await;
     let name = origin.name();
-    let agent = bench.agent().await;
-    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     pieces.send("one").unwrap();
     assert_eq!(read_head(&mut agent).await.unwrap().0, 200);
@@ -72,8 +71,7 @@ async fn an_http2_stream_is_cut_without_its_neighbours() {
     let (script, flag) = Script::direct(origin.trust()).withdrawable();
     let mut bench = Bench::start(script).await;
     let name = origin.name();
-    let agent = bench.agent().await;
-    let agent = agent.tunnel(&name, &bench.authority, &[b"h2"]).await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut sender = h2_client::<http_body_util::Empty<Bytes>>(agent).await;
     let request = || {
         http::Request::get(format!("https://{name}/"))
@@ -112,8 +110,7 @@ async fn a_request_without_a_response_yet_is_answered_the_denial() {
     let (script, flag) = Script::direct(origin.trust()).withdrawable();
     let mut bench = Bench::start(script).await;
     let name = origin.name();
-    let agent = bench.agent().await;
-    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    let mut agent = bench.tunnel(&name).await;
     agent.send(get(&name, "/")).await;
     within(seen.recv()).await.unwrap();
     withdraw(&bench, &flag);
@@ -194,8 +191,7 @@ async fn what_is_sent_after_its_answer_can_be_withdrawn_and_is_over_when_it_ends
         let (script, flag) = Script::direct(origin.trust()).withdrawable();
         let mut bench = Bench::start(script).await;
         let name = origin.name();
-        let agent = bench.agent().await;
-        let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+        let mut agent = bench.tunnel(&name).await;
         agent
             .send(format!(
                 "POST / HTTP/1.1\r\nHost: {name}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -241,8 +237,7 @@ async fn what_an_upstream_takes_no_more_of_after_its_answer_is_over_in_the_end()
     };
     let mut bench = Bench::with_limits(Script::direct(origin.trust()), limits).await;
     let name = origin.name();
-    let agent = bench.agent().await;
-    let mut agent = agent.tunnel(&name, &bench.authority, &[b"http/1.1"]).await;
+    let mut agent = bench.tunnel(&name).await;
     agent
         .send(format!(
             "POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 1000000000\r\n\r\n"
@@ -267,8 +262,7 @@ async fn an_http2_stream_that_is_sent_after_its_answer_can_be_withdrawn() {
     let (script, flag) = Script::direct(origin.trust()).withdrawable();
     let mut bench = Bench::start(script).await;
     let name = origin.name();
-    let agent = bench.agent().await;
-    let agent = agent.tunnel(&name, &bench.authority, &[b"h2"]).await;
+    let agent = bench.tunnel_http2(&name).await;
     let mut client = h2_client(agent).await;
     let (body, mut pieces) = mpsc::unbounded_channel::<&'static str>();
     let pieces = futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx));

@@ -36,6 +36,11 @@ impl Bench {
         Self::with_limits(script, Limits::default()).await
     }
 
+    /// One that lets everything through to this origin, which it trusts.
+    pub(crate) async fn before(origin: &Origin) -> Self {
+        Self::start(Script::direct(origin.trust())).await
+    }
+
     pub(crate) async fn with_limits(script: Script, limits: Limits) -> Self {
         let listener = Listener::bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
         Self::run(script, limits, listener)
@@ -79,6 +84,18 @@ impl Bench {
 
     pub(crate) async fn agent(&self) -> Agent {
         Agent::dial(self.address).await
+    }
+
+    /// An agent in a tunnel that is to speak HTTP/2.
+    pub(crate) async fn tunnel_http2(&self, authority: &str) -> Agent {
+        let agent = self.agent().await;
+        agent.tunnel(authority, &self.authority, &[b"h2"]).await
+    }
+
+    /// An agent in a tunnel, speaking HTTP/1.1.
+    pub(crate) async fn tunnel(&self, authority: &str) -> Agent {
+        let agent = self.agent().await;
+        agent.tunnel(authority, &self.authority, &[b"http/1.1"]).await
     }
 }
 
