@@ -68,9 +68,14 @@ pub(crate) use validated_text;
 /// control, bidirectional and zero-width characters come out as `\u{…}`, and it is cut at 120
 /// characters.
 pub fn harmless(text: &str) -> String {
+    harmless_up_to(120, text)
+}
+
+/// As [`harmless`] shows it, cut at so many characters of the text.
+pub fn harmless_up_to(characters: usize, text: &str) -> String {
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
-        if count == 120 {
+        if count == characters {
             shown.push('…');
             break;
         }

@@ -20,7 +20,6 @@ pub mod command;
 pub mod config;
 pub mod encoding;
 pub mod environment;
-pub mod events;
 pub mod examiner;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -32,7 +31,6 @@ pub mod joined;
 pub mod messages;
 pub mod permit;
 pub mod policy;
-pub mod redact;
 pub mod refused;
 pub mod reload;
 pub mod response;

@@ -3,23 +3,22 @@
 use std::sync::{Arc, OnceLock};
 
 use ::guard::event_log::{EventLog, Place as LogPlace};
+use ::guard::shown;
 use arc_swap::ArcSwap;
 use contract::denial::DENIED_BY_HEADER;
 use contract::{DenialReason, EventId, HostName};
 use http::{HeaderMap, StatusCode};
 use mitm::{
-    BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
-    RequestHead, WayIn,
+    BodyLength, CloseReason, Cut, Denial, Draft, Inspector, MessageInspector, MessageInspectors, Outcome,
+    Permit, RequestHead, WayIn,
 };
 use pipelock_config::ResponseScanning;
 
 use crate::answer;
 use crate::body::{Kind, RequestBody, Room};
-use crate::events::Draft;
 use crate::examiner::Examiner;
 use crate::messages::Messages;
 use crate::policy::CompiledPolicy;
-use crate::redact;
 use crate::refused::{Refused, Telling};
 use crate::response::{self, ResponseBody};
 
@@ -179,7 +178,7 @@ impl Permit for Admitted {
             Some((reason, rule)) => (Some(*reason), rule.clone()),
             None => (None, self.examiner.warned().map(|found| found.rule.to_string())),
         };
-        log.write(place, draft.with_rule(rule.as_deref()).finished(&outcome, reason));
+        log.write(place, draft.with_rule(rule).finished(&outcome, reason));
     }
 }
 
@@ -215,7 +214,7 @@ impl Verdicts {
         let mut told_agent = answer::denial(
             refused.status(),
             reason,
-            Some(redact::host(self.examiner.host(), self.examiner.policy())),
+            Some(shown::host(self.examiner.host(), self.examiner.policy())),
             refused.message(telling),
             match &self.event {
                 Some(event) => remedy.map(|remedy| remedy.after_denial(event.clone())),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use ::guard::clock::Now;
+use ::guard::shown::Hides;
 use contract::Sha256Hex;
 use mitm::Upstream;
 use parking_lot::RwLock;
@@ -383,6 +384,17 @@ fn own_rules(seat: &Seat, names: &[String]) -> Result<RuleSet, CompileError> {
     match imported.refused.first() {
         Some((name, why)) => Err(CompileError::Pattern(format!("`{name}`: {why}"))),
         None => Ok(imported.rules),
+    }
+}
+
+impl Hides for CompiledPolicy {
+    fn hides(&self, text: &[u8]) -> bool {
+        self.known.find(text).is_some()
+    }
+
+    /// A host may also be what carries data out.
+    fn hides_host(&self, host: &str) -> bool {
+        crate::head::carries_data(host) || self.hides(host.as_bytes())
     }
 }
 

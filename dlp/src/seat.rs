@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use ::guard::event_log::{EventLog, Place as LogPlace};
 use ::guard::held::{Budget, HELD_IN_ALL};
+use ::guard::shown;
 use arc_swap::ArcSwap;
+use contract::{DenialReason, Guard};
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 use mitm::{
-    Authority, ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal,
-    RequestHead, Verdict, WayIn,
+    Authority, ConnectPlan, ConnectRequest, Denial, Draft, Forward, Host, LocalResponse, Policy, Refusal,
+    RequestHead, Teller, Verdict, WayIn,
 };
 use pipelock_config::ResponseScanning;
 
 use crate::answer;
 use crate::body::{Kind, Room};
 use crate::encoding::Windows;
-use crate::events::{self, Draft};
 use crate::examiner::Examiner;
 use crate::head;
 use crate::health;
 use crate::permit::{Admitted, Allowed, Verdicts};
 use crate::policy::{CompiledPolicy, Parts};
-use crate::redact;
 use crate::refused::Refused;
 
 /// What a response may be compressed with, where it is looked at.
@@ -41,6 +41,13 @@ pub struct SeatGuard {
     /// The bottle has supervise: denials name the tool that asks.
     supervise: bool,
 }
+
+/// What the seat calls a cut.
+const TELLER: Teller = Teller {
+    guard: Guard::Pipelock,
+    request_cut: DenialReason::SecretFound,
+    response_cut: DenialReason::ResponseSuspicious,
+};
 
 // === impl SeatGuard ===
 
@@ -73,12 +80,18 @@ impl SeatGuard {
     }
 
     fn denied(&self, head: &RequestHead, examiner: &Examiner, refused: &Refused, place: LogPlace) -> Denial {
-        let draft = Draft::of_request(&self.log, head, examiner.policy()).with_rule(refused.rule());
+        let draft = self
+            .draft(head, examiner.policy())
+            .with_rule(refused.rule().map(str::to_owned));
         let verdicts = Verdicts::new(examiner, self.supervise).logged_as(&draft, &self.log);
         let denial = verdicts.denial(refused);
         self.log
             .write(place, draft.answered(Some(refused.reason()), &denial.told_agent));
         denial
+    }
+
+    fn draft(&self, head: &RequestHead, policy: &CompiledPolicy) -> Draft {
+        Draft::of_request(TELLER, &self.log, head, policy, policy.generation())
     }
 
     /// Without a place in the log there is no event; it is counted in the next one that has.
@@ -163,9 +176,9 @@ impl Policy for SeatGuard {
             });
         };
         let received = std::time::Instant::now();
-        let draft = Draft::new(&self.log, events::CONNECT, received, policy.generation())
+        let draft = Draft::of_attempt(TELLER, &self.log, None, received, policy.generation())
             .with_target(Some("CONNECT"), Some(&host), None, &policy)
-            .with_rule(refused.rule());
+            .with_rule(refused.rule().map(str::to_owned));
         let verdicts = Verdicts::new(&examiner, self.supervise).logged_as(&draft, &self.log);
         let denial = verdicts.denial(&refused);
         self.log
@@ -184,7 +197,7 @@ impl Policy for SeatGuard {
         // Only now: the hello and the place in the log may have taken seconds.
         let policy = self.policy.load_full();
         let examiner = Examiner::new(policy.clone(), &host);
-        let draft = Draft::new(&self.log, events::CONNECT, received, policy.generation()).with_target(
+        let draft = Draft::of_attempt(TELLER, &self.log, None, received, policy.generation()).with_target(
             Some("CONNECT"),
             Some(&host),
             None,
@@ -197,8 +210,12 @@ impl Policy for SeatGuard {
         });
         if let Err(refused) = passes {
             let denial = Verdicts::new(&examiner, self.supervise).denial(&refused);
-            self.log
-                .write(place, draft.with_rule(refused.rule()).closed(refused.reason()));
+            self.log.write(
+                place,
+                draft
+                    .with_rule(refused.rule().map(str::to_owned))
+                    .closed(refused.reason()),
+            );
             return Err(denial);
         }
         let upstream = policy.upstream(&host, &self.parts.upstreams);
@@ -219,7 +236,7 @@ impl Policy for SeatGuard {
         let policy = self.policy.load_full();
         if health::is_asked(head) {
             let answer = health::answer(&policy, head);
-            let event = Draft::of_request(&self.log, head, &policy).answered(None, &answer);
+            let event = self.draft(head, &policy).answered(None, &answer);
             self.log.write(place, event);
             return Verdict::Answer(answer);
         }
@@ -233,7 +250,7 @@ impl Policy for SeatGuard {
             headers.insert(ACCEPT_ENCODING, UNDERSTOOD);
         }
         let upstream = policy.upstream(&host, &self.parts.upstreams);
-        let draft = Draft::of_request(&self.log, head, &policy);
+        let draft = self.draft(head, &policy);
         let allowed = self.allowed(examiner, kind);
         let permit = Admitted::new(head, allowed, self.policy.clone(), self.room.clone()).with_event(
             self.log.clone(),
@@ -244,25 +261,25 @@ impl Policy for SeatGuard {
     }
 
     fn refused(&self, refusal: &Refusal<'_>) -> LocalResponse {
-        let policy = self.policy.load();
+        let policy = self.policy.load_full();
         let reason = mitm::denial_reason(refusal.reason);
         let host = refusal.authority.map(|authority| authority.host.to_string());
         let answer = answer::denial(
             refusal.reason.status(),
             reason,
-            host.as_deref().map(|host| redact::host(host, &policy)),
-            format!("pipelock: {}", redact::sentence(refusal.detail, &policy)),
+            host.as_deref().map(|host| shown::host(host, &policy)),
+            format!("pipelock: {}", shown::sentence(refusal.detail, &policy)),
             None,
         );
         if !refusal.admitted {
-            let way_in = refusal.way_in.map_or(events::CONNECT, events::way_in);
             let received = std::time::Instant::now();
-            let draft = Draft::new(&self.log, way_in, received, policy.generation()).with_target(
-                refusal.method.map(http::Method::as_str),
-                host.as_deref(),
-                refusal.target,
-                &policy,
-            );
+            let draft = Draft::of_attempt(TELLER, &self.log, refusal.way_in, received, policy.generation())
+                .with_target(
+                    refusal.method.map(http::Method::as_str),
+                    host.as_deref(),
+                    refusal.target,
+                    &policy,
+                );
             self.log.write_or_count(if refusal.answerable {
                 draft.answered(Some(reason), &answer)
             } else {

@@ -4,6 +4,7 @@
 //! Pure: it opens nothing, waits for nothing and writes nothing but the headers it is handed. Spending a single-use
 //! grant is left to the caller, after everything else has said yes.
 
+use ::guard::shown::Hides as _;
 use contract::matcher::Refusal as NoRoute;
 use contract::{Grant, HostName, RequestLine};
 use http::{HeaderMap, Method};

@@ -7,30 +7,29 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use contract::matcher::Refusal as NoRoute;
-use contract::{EventId, Grant, GrantId, HostName, ProposalId, RequestLine, Route};
+use contract::{DenialReason, EventId, Grant, GrantId, Guard, HostName, ProposalId, RequestLine, Route};
 use http::header::{IF_RANGE, PROXY_AUTHORIZATION, RANGE};
 use http::{HeaderMap, StatusCode};
 use mitm::{
-    Authority, ConnectPlan, ConnectRequest, Denial, Forward, Host, LocalResponse, Policy, Refusal,
-    RequestHead, Upstream, Verdict, WayIn,
+    Authority, ConnectPlan, ConnectRequest, Denial, Draft, Forward, Host, LocalResponse, Policy, Refusal,
+    RequestHead, Teller, Upstream, Verdict, WayIn,
 };
 
 use crate::agent_credentials;
 use crate::answer;
 use crate::decision::{self, Asked, NotAllowed};
 use crate::encoded::Decoders;
-use crate::events::{self, Draft};
 use crate::forms::FormMethod;
 use crate::grants::{Grants, SpendError};
 use crate::held::{Budget, HELD_IN_ALL};
 use crate::introspection;
 use crate::permit::Admitted;
 use crate::policy::CompiledPolicy;
-use crate::redact;
 use crate::refused::{Refused, Tried};
 use crate::standing::Standing;
 use ::guard::clock::Now;
 use ::guard::event_log::{EventLog, Place};
+use ::guard::shown;
 
 /// The guard.
 #[derive(Debug)]
@@ -43,6 +42,13 @@ pub struct Egress {
     /// The bottle has supervise: denials name the tool that asks.
     supervise: bool,
 }
+
+/// What egress calls a cut.
+const TELLER: Teller = Teller {
+    guard: Guard::Egress,
+    request_cut: DenialReason::CredentialInRequest,
+    response_cut: DenialReason::CredentialInResponse,
+};
 
 // === impl Egress ===
 
@@ -89,7 +95,7 @@ impl Egress {
             told_agent: answer::denial(
                 StatusCode::FORBIDDEN,
                 refused.reason(),
-                Some(redact::host(&host.to_string(), policy.tripwire())),
+                Some(shown::host(&host.to_string(), policy.tripwire())),
                 refused.message(self.supervise),
                 remedy,
             ),
@@ -152,8 +158,8 @@ impl Egress {
             .as_ref()
             .filter(|host| policy.table().knows(host))
             .map(ToString::to_string);
-        let draft = self.draft(head, policy).with_rule(rule, None);
-        let (refused, event) = (&not_allowed.refused, Some(draft.id()));
+        let draft = self.draft(head, policy).with_rule(rule);
+        let (refused, event) = (&not_allowed.refused, Some(draft.event_id().clone()));
         let mut denial = self.denial(refused, &head.authority.host, tried, policy, event);
         answer::show_in_git(headers, &mut denial.told_agent);
         let event = draft.answered(Some(not_allowed.refused.reason()), &denial.told_agent);
@@ -162,7 +168,13 @@ impl Egress {
     }
 
     fn draft(&self, head: &RequestHead, policy: &CompiledPolicy) -> Draft {
-        Draft::of_request(&self.log, head, policy.tripwire(), policy.table().generation)
+        Draft::of_request(
+            TELLER,
+            &self.log,
+            head,
+            policy.tripwire(),
+            policy.table().generation,
+        )
     }
 
     /// Spends the grant of a route that has one use.
@@ -195,10 +207,7 @@ impl Egress {
     fn introspect(&self, head: &RequestHead, policy: &CompiledPolicy, place: Place) -> LocalResponse {
         let answer = introspection::answer(policy, &head.method, head.path(), |grant| self.holds(grant));
         let rule = Some(introspection::RULE.to_owned());
-        let event = self
-            .draft(head, policy)
-            .with_rule(rule, None)
-            .answered(None, &answer);
+        let event = self.draft(head, policy).with_rule(rule).answered(None, &answer);
         self.log.write(place, event);
         answer
     }
@@ -236,13 +245,14 @@ impl Policy for Egress {
             path: None,
         };
         let received = std::time::Instant::now();
-        let draft = Draft::new(&self.log, events::CONNECT, received, policy.table().generation).with_target(
-            Some("CONNECT"),
-            Some(&request.authority.host.to_string()),
-            None,
-            policy.tripwire(),
-        );
-        let event = Some(draft.id());
+        let draft = Draft::of_attempt(TELLER, &self.log, None, received, policy.table().generation)
+            .with_target(
+                Some("CONNECT"),
+                Some(&request.authority.host.to_string()),
+                None,
+                policy.tripwire(),
+            );
+        let event = Some(draft.event_id().clone());
         let denial = self.denial(&refused, &request.authority.host, tried, &policy, event);
         let event = draft.answered(Some(refused.reason()), &denial.told_agent);
         self.log.write_or_count(event);
@@ -319,7 +329,8 @@ impl Policy for Egress {
             let grant = route.grant.as_ref().map(|grant| grant.grant_id.clone());
             let draft = self
                 .draft(head, &policy)
-                .with_rule(Some(route.host.to_string()), grant)
+                .with_rule(Some(route.host.to_string()))
+                .with_grant(grant)
                 .with_proposal(proposal_of(route, head));
             permit = permit.with_event(self.log.clone(), place, draft);
         }
@@ -334,14 +345,20 @@ impl Policy for Egress {
         let answer = answer::denial(
             refusal.reason.status(),
             reason,
-            host.as_deref().map(|host| redact::host(host, tripwire)),
-            format!("egress: {}", redact::sentence(refusal.detail, tripwire)),
+            host.as_deref().map(|host| shown::host(host, tripwire)),
+            format!("egress: {}", shown::sentence(refusal.detail, tripwire)),
             None,
         );
         if !refusal.admitted {
-            let way_in = refusal.way_in.map_or(events::CONNECT, events::way_in);
             let received = std::time::Instant::now();
-            let draft = Draft::new(&self.log, way_in, received, policy.table().generation).with_target(
+            let draft = Draft::of_attempt(
+                TELLER,
+                &self.log,
+                refusal.way_in,
+                received,
+                policy.table().generation,
+            )
+            .with_target(
                 refusal.method.map(http::Method::as_str),
                 host.as_deref(),
                 refusal.target,

@@ -10,14 +10,13 @@ use contract::denial::DENIED_BY_HEADER;
 use contract::{DenialReason, Route};
 use http::{HeaderMap, Method, StatusCode};
 use mitm::{
-    BodyLength, CloseReason, Cut, Denial, Inspector, MessageInspector, MessageInspectors, Outcome, Permit,
-    Released, RequestHead,
+    BodyLength, CloseReason, Cut, Denial, Draft, Inspector, MessageInspector, MessageInspectors, Outcome,
+    Permit, Released, RequestHead,
 };
 
 use crate::answer;
 use crate::decision::Allowed;
 use crate::encoded::{Decoders, EncodedTripwire, Encoding};
-use crate::events::Draft;
 use crate::forms::FormMethod;
 use crate::git_push::only_downloads;
 use crate::held::{Budget, HeldBody};

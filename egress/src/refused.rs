@@ -8,7 +8,6 @@ use contract::matcher::Refusal as NoRoute;
 use contract::{DenialReason, GrantId, HostName, Method, PathPrefix, Remedy, RouteAsk, reading};
 
 use crate::agent_credentials::ForeignCredential;
-use crate::redact;
 
 /// A refusal by policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,7 +277,7 @@ fn is_plain_name(segment: &[u8]) -> bool {
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-@~+".contains(byte))
         && !segment.starts_with(b".")
-        && !redact::looks_secret(segment)
+        && !secrets::redact::is_secret_like(&String::from_utf8_lossy(segment))
 }
 
 #[cfg(test)]

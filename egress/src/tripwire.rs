@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use contract::{AuthScheme, RouteTable};
+use guard::shown::Hides;
 use http::HeaderMap;
 use mitm::Released;
 use secrets::known::{Builder, HeldStream, KnownValues, SHORTEST};
@@ -97,19 +98,6 @@ impl Tripwire {
         texts.into_iter().any(|text| self.finds(text))
     }
 
-    /// Whether these bytes must not be shown: like [`Tripwire::finds`], and credentials of any length as they stand or
-    /// percent-encoded.
-    pub fn hides(&self, bytes: &[u8]) -> bool {
-        let holds = |text: &[u8]| {
-            self.short
-                .iter()
-                .any(|value| text.windows(value.len()).any(|window| window == value.as_slice()))
-        };
-        let short =
-            !self.short.is_empty() && (holds(bytes) || holds(&contract::reading::percent_decode(bytes)));
-        short || self.finds(bytes)
-    }
-
     /// Looks at one direction of a WebSocket; none when there is nothing to look for.
     pub fn messages(&self) -> Option<MessageTripwire> {
         (!self.values.is_empty()).then(|| MessageTripwire::new(&self.values))
@@ -127,6 +115,20 @@ impl Tripwire {
             values: self.values.clone(),
             names: self.names.clone(),
         })
+    }
+}
+
+impl Hides for Tripwire {
+    /// Like [`Tripwire::finds`], and credentials of any length as they stand or percent-encoded.
+    fn hides(&self, bytes: &[u8]) -> bool {
+        let holds = |text: &[u8]| {
+            self.short
+                .iter()
+                .any(|value| text.windows(value.len()).any(|window| window == value.as_slice()))
+        };
+        let short =
+            !self.short.is_empty() && (holds(bytes) || holds(&contract::reading::percent_decode(bytes)));
+        short || self.finds(bytes)
     }
 }
 

@@ -1,50 +1,83 @@
 //! Turns what happened to a request into its access event.
+//!
+//! One way for every guard on this core, so that the logs of all are read alike. What must not be shown is hidden here: nothing after
+//! it sees a whole path.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use contract::{
     AccessEvent, Decision, DenialReason, EventId, GrantId, Guard, ProposalId, SCHEMA_VERSION, Timestamp,
 };
-use mitm::{Ended, Outcome, RequestHead, WayIn, denial_reason};
+use guard::event_log::EventLog;
+use guard::shown::{self, Hides};
 
-use crate::redact;
-use crate::tripwire::Tripwire;
-use ::guard::event_log::EventLog;
+use crate::denial_reason::denial_reason;
+use crate::policy::{Ended, LocalResponse, Outcome, RequestHead, WayIn};
+
+/// Who tells, and what it calls a cut for which it has no other reason.
+#[derive(Clone, Copy, Debug)]
+pub struct Teller {
+    /// The guard.
+    pub guard: Guard,
+    /// A request that was cut.
+    pub request_cut: DenialReason,
+    /// A response that was denied or cut.
+    pub response_cut: DenialReason,
+}
 
 /// What is known of a request when it is decided.
 #[derive(Debug)]
 pub struct Draft {
     event: AccessEvent,
     received: Instant,
+    teller: Teller,
 }
 
 /// The way in of a CONNECT itself.
-pub const CONNECT: &str = "connect";
+const CONNECT: &str = "connect";
 
 // === impl Draft ===
 
 impl Draft {
-    /// For a decided request. The path is redacted here: nothing after this sees it whole.
-    pub fn of_request(log: &EventLog, head: &RequestHead, tripwire: &Tripwire, generation: u64) -> Self {
+    /// For a decided request.
+    pub fn of_request(
+        teller: Teller,
+        log: &EventLog,
+        head: &RequestHead,
+        hidden: &impl Hides,
+        generation: u64,
+    ) -> Self {
         let way_in = if head.websocket {
             "websocket"
         } else {
-            way_in(head.way_in)
+            way_in(Some(head.way_in))
         };
-        let mut draft = Self::new(log, way_in, head.received, generation);
-        draft.event.method = Some(redact::method(head.method.as_str(), tripwire));
-        draft.event.host = Some(redact::host(&head.authority.host.to_string(), tripwire));
-        draft.event.path = Some(redact::path(head.target.as_str().as_bytes(), tripwire));
-        draft
+        let host = head.authority.host.to_string();
+        Self::new(teller, log, way_in, head.received, generation).with_target(
+            Some(head.method.as_str()),
+            Some(&host),
+            Some(head.target.as_str().as_bytes()),
+            hidden,
+        )
     }
 
-    /// For anything else: a CONNECT, or what the core refused.
-    pub fn new(log: &EventLog, way_in: &str, received: Instant, generation: u64) -> Self {
+    /// For anything else: what the core refused, or with no way in a CONNECT.
+    pub fn of_attempt(
+        teller: Teller,
+        log: &EventLog,
+        way: Option<WayIn>,
+        received: Instant,
+        generation: u64,
+    ) -> Self {
+        Self::new(teller, log, way_in(way), received, generation)
+    }
+
+    fn new(teller: Teller, log: &EventLog, way_in: &str, received: Instant, generation: u64) -> Self {
         let event = AccessEvent {
             schema_version: SCHEMA_VERSION,
             event_id: log.next_id(),
             time: wall_time(received),
-            guard: Guard::Egress,
+            guard: teller.guard,
             decision: Decision::Allowed,
             reason: None,
             rule: None,
@@ -62,43 +95,56 @@ impl Draft {
             git: None,
             lost_before: 0,
         };
-        Self { event, received }
+        Self {
+            event,
+            received,
+            teller,
+        }
     }
 
-    /// Names the route that decided, and its grant.
-    pub fn with_rule(mut self, rule: Option<String>, grant_id: Option<GrantId>) -> Self {
-        self.event.rule = rule;
+    /// By which a remedy names it, and an ask that follows.
+    pub fn event_id(&self) -> &EventId {
+        &self.event.event_id
+    }
+
+    /// Names the rule that decided, if one did.
+    #[must_use]
+    pub fn with_rule(mut self, rule: Option<String>) -> Self {
+        self.event.rule = rule.or(self.event.rule);
+        self
+    }
+
+    /// Names the grant by which it was admitted.
+    #[must_use]
+    pub fn with_grant(mut self, grant_id: Option<GrantId>) -> Self {
         self.event.grant_id = grant_id;
         self
     }
 
     /// Names the proposal that it goes back to.
+    #[must_use]
     pub fn with_proposal(mut self, proposal_id: Option<ProposalId>) -> Self {
         self.event.proposal_id = proposal_id;
         self
     }
 
-    /// The event's own identifier: an ask that follows a denial names it.
-    pub fn id(&self) -> EventId {
-        self.event.event_id.clone()
-    }
-
-    /// What was tried, for a request of which no whole head is known.
+    /// What was tried.
+    #[must_use]
     pub fn with_target(
         mut self,
         method: Option<&str>,
         host: Option<&str>,
         target: Option<&[u8]>,
-        tripwire: &Tripwire,
+        hidden: &impl Hides,
     ) -> Self {
-        self.event.method = method.map(|method| redact::method(method, tripwire));
-        self.event.host = host.map(|host| redact::host(host, tripwire));
-        self.event.path = target.map(|target| redact::path(target, tripwire));
+        self.event.method = method.map(|method| shown::method(method, hidden));
+        self.event.host = host.map(|host| shown::host(host, hidden));
+        self.event.path = target.map(|target| shown::path(target, hidden));
         self
     }
 
-    /// The event of an answer that egress gave by itself.
-    pub fn answered(self, reason: Option<DenialReason>, answer: &mitm::LocalResponse) -> AccessEvent {
+    /// The event of an answer that the guard gave by itself.
+    pub fn answered(self, reason: Option<DenialReason>, answer: &LocalResponse) -> AccessEvent {
         let mut event = self.event;
         event.decision = if reason.is_some() {
             Decision::Denied
@@ -121,10 +167,10 @@ impl Draft {
         event
     }
 
-    /// The event of a request that was admitted. `cut_for` is why one of our inspectors cut it.
+    /// The event of a request that was admitted. `cut_for` is why one of the guard's inspectors cut it.
     pub fn finished(self, outcome: &Outcome, cut_for: Option<DenialReason>) -> AccessEvent {
         let mut event = self.event;
-        event.reason = why_failed(&outcome.ended, cut_for);
+        event.reason = self.teller.why_failed(&outcome.ended, cut_for);
         event.decision = match (&outcome.ended, event.reason) {
             (_, None) => Decision::Allowed,
             // The request never went out whole, and the agent got the refusal.
@@ -139,28 +185,30 @@ impl Draft {
     }
 }
 
-/// How the request came in, as access events say it.
-pub fn way_in(way: WayIn) -> &'static str {
-    match way {
-        WayIn::AbsoluteForm => "absolute_form",
-        WayIn::TunnelHttp1 => "connect_http1",
-        WayIn::TunnelHttp2 => "connect_http2",
+impl Teller {
+    fn why_failed(self, ended: &Ended, cut_for: Option<DenialReason>) -> Option<DenialReason> {
+        match ended {
+            // An agent that leaves early has had its answer, as far as it wanted it.
+            Ended::Complete | Ended::AgentGone | Ended::Drained => None,
+            Ended::RequestCut { .. } => Some(cut_for.unwrap_or(self.request_cut)),
+            Ended::ResponseDenied { .. } | Ended::ResponseCut { .. } => {
+                Some(cut_for.unwrap_or(self.response_cut))
+            }
+            Ended::Withdrawn { .. } => Some(cut_for.unwrap_or(DenialReason::HostNotAllowed)),
+            Ended::Refused(reason) => Some(denial_reason(*reason)),
+            Ended::UpstreamBroke => Some(DenialReason::UpstreamUnreachable),
+            Ended::Idle => Some(DenialReason::TimedOut),
+        }
     }
 }
 
-fn why_failed(ended: &Ended, cut_for: Option<DenialReason>) -> Option<DenialReason> {
-    match ended {
-        // An agent that leaves early has had its answer, as far as it wanted it.
-        Ended::Complete | Ended::AgentGone | Ended::Drained => None,
-        Ended::Withdrawn { .. } => Some(cut_for.unwrap_or(DenialReason::HostNotAllowed)),
-        Ended::RequestCut { .. } => Some(cut_for.unwrap_or(DenialReason::CredentialInRequest)),
-        Ended::ResponseDenied { .. } | Ended::ResponseCut { .. } => {
-            Some(cut_for.unwrap_or(DenialReason::CredentialInResponse))
-        }
-        Ended::Refused(reason) => Some(denial_reason(*reason)),
-        Ended::UpstreamBroke => Some(DenialReason::UpstreamUnreachable),
-        Ended::Idle => Some(DenialReason::TimedOut),
-        _ => Some(DenialReason::InternalError),
+/// How a request came in, as access events say it.
+fn way_in(way: Option<WayIn>) -> &'static str {
+    match way {
+        None => CONNECT,
+        Some(WayIn::AbsoluteForm) => "absolute_form",
+        Some(WayIn::TunnelHttp1) => "connect_http1",
+        Some(WayIn::TunnelHttp2) => "connect_http2",
     }
 }
 
@@ -176,8 +224,14 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Reason;
     use http::StatusCode;
-    use mitm::Reason;
+
+    const TELLER: Teller = Teller {
+        guard: Guard::Egress,
+        request_cut: DenialReason::CredentialInRequest,
+        response_cut: DenialReason::CredentialInResponse,
+    };
 
     fn finished(ended: Ended, cut_for: Option<DenialReason>) -> AccessEvent {
         let (log, _) = EventLog::none();
@@ -188,7 +242,7 @@ mod tests {
             duration: Duration::from_micros(3),
             ended,
         };
-        Draft::new(&log, CONNECT, Instant::now(), 4).finished(&outcome, cut_for)
+        Draft::of_attempt(TELLER, &log, None, Instant::now(), 4).finished(&outcome, cut_for)
     }
 
     #[test]
