@@ -18,7 +18,7 @@ impl Machine {
     /// Ends it, on the operator's word.
     pub(super) async fn salvage(&self, slug: &Slug) -> Result<Outcome> {
         let salvage_lock = self.home.salvage_lock();
-        let _alone = Locked::wait_or_create(&salvage_lock, How::Alone, OTHERS).await?;
+        let alone = Locked::wait_or_create(&salvage_lock, How::Alone, OTHERS).await;
         let _lock = self.lock_if_there_is_one(slug).await?;
         let bottle = observe::one(&self.engine, &self.home, slug).await?;
         if !bottle.evidence.has_folder && !bottle.evidence.has_resources {
@@ -33,19 +33,16 @@ impl Machine {
         for why in self.engine.end(&bottle.owned).await {
             self.printer.warning(&format!("{slug}: {why}"));
         }
+        // Not even a full disk keeps it running; to end it twice does no harm.
+        let _alone = alone.map_err(|error| nothing_removed(slug, "there is no lock for that", &error))?;
         // As far as its questions can be read, nobody can answer them any more.
         if let Err(error) = crate::proposals::settle::session_over(&self.home, slug) {
             self.printer.warning(&format!("{slug}: {error}"));
         }
-        let aside = self.keep_logs(&bottle).await.map_err(|error| {
-            Error::failed(format!(
-                "{slug} is ended, and nothing of it was removed: what its containers wrote cannot be kept"
-            ))
-            .because(anyhow::anyhow!("{error} {}", error.causes().join(": ")))
-            .hinted(format!(
-                "make room and try again, or give it up: `bottle cleanup --discard {slug}`"
-            ))
-        })?;
+        let aside = self
+            .keep_logs(&bottle)
+            .await
+            .map_err(|error| nothing_removed(slug, "what its containers wrote cannot be kept", &error))?;
         self.tools().by_engine(slug).await?;
         folder::set_aside(&self.home, slug, &aside).map_err(|error| {
             Error::failed(format!(
@@ -97,6 +94,14 @@ impl Machine {
             false => Ok(None),
         }
     }
+}
+
+fn nothing_removed(slug: &Slug, what: &str, why: &Error) -> Error {
+    Error::failed(format!("{slug} is ended, and nothing of it was removed: {what}"))
+        .because(anyhow::anyhow!("{why} {}", why.causes().join(": ")))
+        .hinted(format!(
+            "make room and try again, or give it up: `bottle cleanup --discard {slug}`"
+        ))
 }
 
 /// The folder, unless there was nothing to put into it.

@@ -242,6 +242,16 @@ fn a_damaged_state_directory_is_moved_aside_whole_and_removed_on_the_operators_w
         .write("elsewhere/.ready", "");
     let away = bottle.home().join("state/away-00000");
     std::os::unix::fs::symlink("../not-mounted", &away).unwrap();
+    let in_the_way = bottle.home().join(".salvage.lock");
+    fs_err::create_dir(&in_the_way).unwrap();
+    let not_removed = bottle.run(&["stop", "bad-00000"]);
+    assert!(
+        not_removed.starts_with("exit 1\n")
+            && not_removed.contains("is ended, and nothing of it was removed"),
+        "{not_removed}"
+    );
+    assert!(bottle.run(&["list"]).contains("bad-00000"));
+    fs_err::remove_dir(&in_the_way).unwrap();
     for slug in ["bad-00000", "away-00000", "half-00000"] {
         let told = bottle.run(&["stop", slug]);
         assert!(told.starts_with("exit 0\n"), "{told}");
