@@ -687,6 +687,46 @@ fn a_revocation_killed_at_any_fsync_or_rename_is_done_or_not_and_the_audit_says_
 }
 
 #[test]
+fn a_revocation_killed_at_any_point_leaves_in_force_what_another_approval_grants() {
+    let mut at = 0;
+    loop {
+        at += 1;
+        let fixture = Fixture::with_seat();
+        let _guards = fixture.both_guards();
+        approve(&fixture, &fixture.propose_host("new.example")).unwrap();
+        let arguments = json!({"host": "new.example", "path_allowlist": ["/a/"], "justification": "x"});
+        let ask = json!({"tool": "egress-block", "arguments": arguments});
+        approve(&fixture, &fixture.propose("p-00000002", ask)).unwrap();
+        let ended = killed_at(&fixture, "a_revocation_that_is_killed", at);
+        let point = format!("point {at}");
+        assert!(
+            told_truly(&fixture, "new.example", &point),
+            "{point}: the other's is gone"
+        );
+        let audited = fixture.audited();
+        let done = audited.contains(&"revoking".to_owned()) && audited.last().unwrap() == "outcome applied";
+        let is_narrowed = || {
+            let table = super::egress::table(&fixture.target).unwrap();
+            let route = table.lasting(&"new.example".parse().unwrap()).unwrap();
+            route.path_allowlist.is_some()
+        };
+        assert_eq!(is_narrowed(), done, "{point}: {audited:?}");
+        let again = revoke::meant(&fixture.target, &fixture.context.environment, "p-00000001").unwrap();
+        assert_eq!(again.is_none(), done, "{point}");
+        if !done {
+            revoke(&fixture, "p-00000001");
+            assert!(is_narrowed(), "{point}");
+        }
+        revoke(&fixture, "p-00000002");
+        assert!(!fixture.routes().contains("new.example"), "{point}");
+        if ended {
+            break;
+        }
+    }
+    assert!(at > 7, "only {at} points were passed");
+}
+
+#[test]
 fn an_edit_killed_at_any_fsync_or_rename_is_done_or_not_and_the_audit_says_which() {
     for (test, points) in [
         ("an_edit_of_routes_that_is_killed", 10),
