@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use secrets::hostname;
 
 use crate::examiner::Examiner;
-use crate::joined::{Joined, Writing};
+use crate::joined::{Joined, Name, Values, Writing};
 use crate::refused::{Place, Refused};
 
 /// So many characters of a name that look like data are too many.
@@ -72,11 +72,21 @@ pub fn url(examiner: &Examiner, target: &[u8]) -> Result<(), Refused> {
         .collect();
     put_together(examiner, &Place::UrlPieces, &path)?;
     let query = halves.next().unwrap_or_default();
-    let values: Vec<&[u8]> = query
-        .split(|byte| matches!(byte, b'&' | b';'))
-        .map(|pair| pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or(pair))
-        .collect();
-    put_together(examiner, &Place::UrlPieces, &values)
+    put_together_by_name(examiner, &Place::UrlPieces, pairs(query, b"&;"))
+}
+
+/// The names and values of pairs. One without a name is a value.
+fn pairs<'t>(text: &'t [u8], between: &[u8]) -> impl Iterator<Item = (Name, &'t [u8])> {
+    text.split(|byte| between.contains(byte)).map(|pair| {
+        let pair = pair.trim_ascii();
+        match memchr::memchr(b'=', pair) {
+            Some(at) => {
+                let (name, value) = pair.split_at(at);
+                (Name::of(name), value.get(1..).unwrap_or_default())
+            }
+            None => (Name::new(), pair),
+        }
+    })
 }
 
 /// Looks at the headers.
@@ -84,7 +94,8 @@ pub fn headers(examiner: &Examiner, headers: &HeaderMap) -> Result<(), Refused> 
     let policy = examiner.policy();
     let mut text = Vec::with_capacity(1024);
     let mut lines: Vec<(usize, &HeaderName)> = Vec::with_capacity(headers.len());
-    let mut own: Vec<&[u8]> = Vec::new();
+    let mut own: Vec<(Name, &[u8])> = Vec::new();
+    let mut cookies: Vec<&[u8]> = Vec::new();
     for (name, value) in headers {
         let ignored = policy
             .seat()
@@ -99,8 +110,11 @@ pub fn headers(examiner: &Examiner, headers: &HeaderMap) -> Result<(), Refused> 
         text.extend_from_slice(b": ");
         text.extend_from_slice(value.as_bytes());
         text.extend_from_slice(b"\r\n");
+        if *name == header::COOKIE {
+            cookies.push(value.as_bytes());
+        }
         if !is_standard(name) {
-            own.push(value.as_bytes());
+            own.push((Name::of(name.as_str().as_bytes()), value.as_bytes()));
         }
     }
     examiner.whole_by(&text, |offset| {
@@ -108,7 +122,9 @@ pub fn headers(examiner: &Examiner, headers: &HeaderMap) -> Result<(), Refused> 
         let line = lines.iter().rev().find(|(start, _)| *start <= offset);
         Place::Header(line.map_or_else(String::new, |(_, name)| shown(name)))
     })?;
-    put_together(examiner, &Place::Headers, &own)
+    put_together_by_name(examiner, &Place::Headers, own.into_iter())?;
+    let crumbs = cookies.into_iter().flat_map(|cookie| pairs(cookie, b";"));
+    put_together_by_name(examiner, &Place::Headers, crumbs)
 }
 
 /// A header's name is the agent's text: it is short and a token, and may still be a secret.
@@ -142,12 +158,40 @@ fn is_standard(name: &HeaderName) -> bool {
     .contains(name)
 }
 
-/// Looks at pieces one behind the other.
+/// Looks at pieces one behind the other, and at every second one: something else may stand between the parts of one.
 pub fn put_together(examiner: &Examiner, place: &Place, pieces: &[&[u8]]) -> Result<(), Refused> {
-    if pieces.iter().filter(|piece| !piece.is_empty()).count() < 2 {
+    let pieces: Vec<&[u8]> = pieces.iter().copied().filter(|piece| !piece.is_empty()).collect();
+    let strides: &[(usize, usize)] = match pieces.len() {
+        0 | 1 => return Ok(()),
+        2 => &[(0, 1)],
+        _ => &[(0, 1), (0, 2), (1, 2)],
+    };
+    for &(first, stride) in strides {
+        let mut joined = Joined::new(examiner, place.clone(), Writing::Plain);
+        let pieces = pieces.iter().skip(first).step_by(stride);
+        pieces.for_each(|piece| joined.piece(piece));
+        joined.settle()?;
+    }
+    Ok(())
+}
+
+/// Looks at named pieces as at others, and at those of each name by themselves.
+fn put_together_by_name<'t>(
+    examiner: &Examiner,
+    place: &Place,
+    pieces: impl Iterator<Item = (Name, &'t [u8])>,
+) -> Result<(), Refused> {
+    let pieces: Vec<(Name, &[u8])> = pieces.collect();
+    let values: Vec<&[u8]> = pieces.iter().map(|(_, value)| *value).collect();
+    put_together(examiner, place, &values)?;
+    if pieces.len() < 3 {
         return Ok(());
     }
-    let mut joined = Joined::new(examiner, place.clone(), Writing::Plain);
-    pieces.iter().for_each(|piece| joined.piece(piece));
-    joined.settle().map(drop)
+    let mut values = Values::new(examiner, place.clone(), Writing::Plain);
+    for (name, value) in pieces {
+        values.name(name);
+        values.push(value);
+        values.end();
+    }
+    values.settle().map(drop)
 }

@@ -5,11 +5,14 @@
 //! inside a piece was looked at as it stands.
 
 mod runs;
+mod values;
 
 use std::borrow::Cow;
 
 use crate::examiner::Examiner;
 use crate::refused::{Place, Refused};
+
+pub use values::{Name, Values};
 
 /// Of a long piece so many bytes count at either end: more than the longest token that is sent in pieces.
 pub const EDGE: usize = 4096;

@@ -11,7 +11,7 @@ use secrets::HoldBack;
 
 use crate::body::JsonReader;
 use crate::examiner::{Examiner, TextScan};
-use crate::joined::{Joined, Writing};
+use crate::joined::{Joined, Values, Writing};
 use crate::permit::Verdicts;
 use crate::refused::{Place, Refused};
 
@@ -43,7 +43,7 @@ struct Together {
     /// As they stand.
     messages: Joined,
     /// The text values of their JSON.
-    values: Joined,
+    values: Values,
 }
 
 // === impl Messages ===
@@ -55,7 +55,7 @@ impl Messages {
         Self {
             together: Together {
                 messages: joined(Writing::Plain),
-                values: joined(Writing::Json),
+                values: Values::new(&examiner, Place::Messages, Writing::Json),
             },
             controls: joined(Writing::Plain),
             examiner,

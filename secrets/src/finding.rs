@@ -22,6 +22,10 @@ pub enum Decoding {
     Escapes,
     /// UTF-16
     Wide,
+    /// literals that are put together in source code
+    Literals,
+    /// quoted-printable
+    QuotedPrintable,
     /// gzip
     Gzip,
     /// an entry of a zip archive
@@ -114,6 +118,8 @@ impl fmt::Display for DecodePath {
                 Decoding::Numbers => "numbers",
                 Decoding::Escapes => "escapes",
                 Decoding::Wide => "utf-16",
+                Decoding::Literals => "literals",
+                Decoding::QuotedPrintable => "quoted-printable",
                 Decoding::Gzip => "gzip",
                 Decoding::Zip => "zip",
                 Decoding::Pdf => "pdf",

@@ -3,10 +3,12 @@
 //!
 //! A value is found raw; in base64 (both alphabets), base32 and hexadecimal (any case) at every alignment; with
 //! any of its bytes percent-encoded once or twice, escaped as in JSON, or written as a character reference; and
-//! broken over lines. It is found across chunks, and no byte of it leaves before its end is seen.
+//! broken over lines; turned round, with its letters moved by thirteen, in base85, and in base58 by itself. It is found across
+//! chunks, and no byte of it leaves before its end is seen.
 //!
-//! It refuses values under [`SHORTEST`] bytes (chance would find them). It does not undo compression, encryption,
-//! reversal or a value cut into parts with other text between. Two limits keep ordinary text fast and event
+//! It refuses values under [`SHORTEST`] bytes (chance would find them). It does not undo compression, encryption
+//! or a value cut into parts with other text between. (What a [`crate::Scanner`] decodes it looks through for values, too:
+//! [`crate::Options::known`].) Two limits keep ordinary text fast and event
 //! streams prompt: a line break after a single character of an occurrence is not read through, and of an
 //! occurrence broken over lines up to seven characters may leave before the rest is seen.
 

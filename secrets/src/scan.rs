@@ -22,11 +22,14 @@ mod name;
 mod numbers;
 mod packed;
 pub(crate) mod radix;
+mod reading;
 mod runs;
 mod shadow;
+mod splice;
 mod survey;
 mod text;
 mod words;
+mod wrapped;
 mod written;
 
 pub(crate) use budget::Budget;

@@ -18,6 +18,8 @@ pub(crate) enum Undo {
     Lenient,
     /// as [`Undo::Lenient`], for ASCII alone, and white space is dropped however it is written
     Unwrapped,
+    /// quoted-printable (RFC 2045 section 6.7), with the line ends of a text that is quoted itself
+    QuotedPrintable,
     /// the case of hexadecimal digits
     Case,
 }
@@ -83,6 +85,7 @@ impl Unescape {
         match self.undo {
             Undo::Percent => byte == b'%',
             Undo::Json => byte == b'\\',
+            Undo::QuotedPrintable => byte == b'=',
             Undo::Lenient => matches!(byte, b'%' | b'\\' | b'&' | 0xc2..=0xf4),
             Undo::Unwrapped => matches!(byte, b'%' | b'\\' | b'&' | b' ' | b'\t' | b'\r' | b'\n'),
             Undo::Case => byte.is_ascii_uppercase() && byte.is_ascii_hexdigit(),
@@ -159,6 +162,7 @@ impl Unescape {
             // Quoting a quoted text doubles its backslashes; however many there are, the last one counts.
             b'\\' if collapse && text.get(1) == Some(&b'\\') => Verdict::Nothing,
             b'\\' => self.but_white_space(backslash(text)),
+            b'=' => quoted_printable(text),
             b'&' => self.but_white_space(character_reference(text)),
             0x80.. => look_alike(text),
             b'A'..=b'F' => Verdict::Bytes([first.to_ascii_lowercase(), 0, 0, 0], 1),
@@ -213,6 +217,17 @@ fn percent(text: &[u8]) -> Verdict {
     hexadecimal(text.get(1..).unwrap_or_default(), 2, |code| {
         one(u8::try_from(code).unwrap_or_default())
     })
+}
+
+/// `=5F`, or nothing where a line ends in an `=`.
+fn quoted_printable(text: &[u8]) -> Verdict {
+    let nothing = Verdict::Bytes([0; 4], 0);
+    match text.get(1..).unwrap_or_default() {
+        b"\n" | b"\r\n" | b"\\n" | b"\\r\\n" => nothing,
+        b"" | b"\r" | b"\\" | b"\\r" | b"\\r\\" => Verdict::Open,
+        digits if digits.iter().any(u8::is_ascii_lowercase) => Verdict::Literal,
+        digits => hexadecimal(digits, 2, |code| one(u8::try_from(code).unwrap_or_default())),
+    }
 }
 
 /// `count` hexadecimal digits, which may not all be there yet.

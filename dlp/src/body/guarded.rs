@@ -9,14 +9,14 @@ use super::form::FormReader;
 use super::json::JsonReader;
 use super::multipart::MultipartReader;
 use crate::examiner::{Examiner, TextScan};
-use crate::joined::{Joined, Writing};
+use crate::joined::{Values, Writing};
 use crate::refused::{Place, Refused};
 
 /// A text under watch.
 pub(super) struct Guarded {
     scan: TextScan,
     reader: Reader,
-    values: Joined,
+    values: Values,
 }
 
 /// What reads the values.
@@ -61,7 +61,7 @@ impl Guarded {
         Self {
             scan: examiner.text(Place::Body),
             reader,
-            values: Joined::new(examiner, Place::BodyPieces, writing),
+            values: Values::new(examiner, Place::BodyPieces, writing),
         }
     }
 
@@ -89,7 +89,7 @@ impl Guarded {
 
 impl Reader {
     /// Gives how many of the last bytes were not decided about.
-    fn push(&mut self, bytes: &[u8], values: &mut Joined) -> Result<usize, Refused> {
+    fn push(&mut self, bytes: &[u8], values: &mut Values) -> Result<usize, Refused> {
         match self {
             Self::Json(reader, utf8) => {
                 utf8.push(bytes)?;

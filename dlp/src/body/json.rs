@@ -3,7 +3,7 @@
 //! This reads where strings begin and end, and which of them are keys. It does not check that the whole is JSON: a parser that
 //! forgives more than another must not find values that were not looked at.
 
-use crate::joined::Joined;
+use crate::joined::{Name, Values};
 use crate::refused::Refused;
 
 /// JSON may be nested so deep; the deepest that common parsers take is 512 (Python's is about 1000, Go's 10,000).
@@ -19,6 +19,8 @@ pub(crate) struct JsonReader {
     /// A string that begins now is a key.
     key: bool,
     string: Option<Str>,
+    /// Of a key, what has come.
+    name: Name,
     /// Nesting is not judged: it is not said to be JSON.
     lenient: bool,
 }
@@ -42,17 +44,21 @@ impl JsonReader {
     }
 
     /// Reads the next bytes; hands each value, as it is written, to `values`.
-    pub(crate) fn push(&mut self, mut rest: &[u8], values: &mut Joined) -> Result<(), Refused> {
+    pub(crate) fn push(&mut self, mut rest: &[u8], values: &mut Values) -> Result<(), Refused> {
         while !rest.is_empty() {
             rest = match &mut self.string {
                 Some(string) => {
                     let length = string.length(rest);
                     let (content, behind) = rest.split_at(length.unwrap_or(rest.len()));
-                    if !string.is_key {
+                    if string.is_key {
+                        self.name.push(content);
+                    } else {
                         values.push(content);
                     }
                     if length.is_some() {
-                        if !string.is_key {
+                        if string.is_key {
+                            values.name(std::mem::take(&mut self.name));
+                        } else {
                             values.end();
                         }
                         self.string = None;

@@ -2,7 +2,7 @@
 
 use memchr::memmem::Finder;
 
-use crate::joined::Joined;
+use crate::joined::Values;
 use crate::refused::Refused;
 
 /// A multipart body may have so many parts. Browsers and servers stop at 1,000 to 10,000.
@@ -43,7 +43,7 @@ impl MultipartReader {
 
     /// Reads the next bytes; hands each part's content to `values`. Gives how many of the bytes so far, counted from the last,
     /// may be content or not.
-    pub(super) fn push(&mut self, bytes: &[u8], values: &mut Joined) -> Result<usize, Refused> {
+    pub(super) fn push(&mut self, bytes: &[u8], values: &mut Values) -> Result<usize, Refused> {
         let mut text = std::mem::take(&mut self.pending);
         text.extend_from_slice(bytes);
         let mut rest = text.as_slice();
@@ -65,7 +65,7 @@ impl MultipartReader {
     }
 
     /// The body is over: what is pending is nothing more.
-    pub(super) fn finish(&mut self, values: &mut Joined) {
+    pub(super) fn finish(&mut self, values: &mut Values) {
         if self.at == At::Content {
             values.push(&std::mem::take(&mut self.pending));
             values.end();
@@ -73,7 +73,7 @@ impl MultipartReader {
     }
 
     /// Reads to the end of the present section; gives what is behind it, if it ends in `rest`.
-    fn section<'r>(&mut self, rest: &'r [u8], values: &mut Joined) -> Result<Option<&'r [u8]>, Refused> {
+    fn section<'r>(&mut self, rest: &'r [u8], values: &mut Values) -> Result<Option<&'r [u8]>, Refused> {
         let delimiter = self.delimiter.find(rest);
         if self.at == At::Head {
             // No further than a head may reach: what is behind it is looked through part by part.

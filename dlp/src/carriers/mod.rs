@@ -218,6 +218,78 @@ fn a_secret_is_found_in_every_writing_and_place() {
 }
 
 #[test]
+fn a_secret_in_parts_is_found_whatever_is_between_them() {
+    for secret in tokens().into_iter().chain([VALUE.to_owned()]) {
+        let parts: Vec<&str> = secret
+            .as_bytes()
+            .chunks(9)
+            .map(|part| std::str::from_utf8(part).unwrap())
+            .collect();
+        let numbered = || (1..).zip(&parts);
+        let write = |write: fn((i32, &&str)) -> String, between: &str| {
+            numbered().map(write).collect::<Vec<_>>().join(between)
+        };
+        let object = |(number, part): (i32, &&str)| {
+            format!("{{\"seq\":{number},\"type\":\"chunk\",\"d\":\"{part}\"}}")
+        };
+        assert!(
+            judge("application/json", format!("[{}]", write(object, ",")).as_bytes()),
+            "array"
+        );
+        assert!(
+            judge("application/x-ndjson", write(object, "\n").as_bytes()),
+            "lines"
+        );
+        let all: Vec<String> = numbered().map(object).collect();
+        let all: Vec<&[u8]> = all.iter().map(String::as_bytes).collect();
+        assert!(!messages(&all), "messages");
+        let pair = |(number, part): (i32, &&str)| format!("d{number}={part}&n{number}=word");
+        let form = write(pair, "&");
+        assert!(
+            judge("application/x-www-form-urlencoded", form.as_bytes()),
+            "form"
+        );
+        assert!(
+            head::url(&examiner(), format!("/x?{form}").as_bytes()).is_err(),
+            "query"
+        );
+        let segments = write(|(_, part)| format!("/{part}"), "");
+        assert!(head::url(&examiner(), segments.as_bytes()).is_err(), "path");
+        let among = write(|(_, part)| format!("/part/{part}"), "");
+        assert!(
+            head::url(&examiner(), among.as_bytes()).is_err(),
+            "path, others between"
+        );
+        let header = |pairs: &[(String, String)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                );
+            }
+            head::headers(&examiner(), &headers).is_err()
+        };
+        let own: Vec<_> = numbered()
+            .map(|(number, part)| (format!("x-part-{number}"), (*part).to_owned()))
+            .collect();
+        assert!(header(&own), "headers");
+        let among = |(name, value): &(String, String)| {
+            [
+                (name.clone(), value.clone()),
+                (format!("x-of-{name}"), "word".to_owned()),
+            ]
+        };
+        assert!(
+            header(&own.iter().flat_map(among).collect::<Vec<_>>()),
+            "headers, others between"
+        );
+        let cookie = write(|(number, part)| format!("c{number}={part}; s{number}=word"), "; ");
+        assert!(header(&[("cookie".to_owned(), cookie)]), "cookie");
+    }
+}
+
+#[test]
 fn the_same_writings_of_ordinary_text_are_let_through() {
     // As long as a token, of the same characters.
     for text in [

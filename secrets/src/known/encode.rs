@@ -5,6 +5,8 @@
 //! whatever stands before and after. Percent-encoding, escapes and line breaks are no patterns: any byte may or
 //! may not be written so, and [`crate::unescape`] undoes them instead.
 
+mod arithmetic;
+
 use super::form::Encoding;
 use zeroize::Zeroizing;
 
@@ -65,7 +67,35 @@ pub(super) fn patterns(value: &[u8]) -> Vec<Pattern> {
     aligned(Encoding::Hex, HEX_UPPER, 4, 1);
     aligned(Encoding::Base32, BASE32, 5, 5);
     aligned(Encoding::Base32, BASE32_LOWER, 5, 5);
+    let turned: Vec<Pattern> = all.iter().flat_map(turned).collect();
+    all.extend(turned);
+    all.extend(arithmetic::patterns(value));
     all
+}
+
+/// What whoever wants to get past a reader does with a form that the reader knows: turns it round, or moves its letters.
+fn turned(pattern: &Pattern) -> Vec<Pattern> {
+    let reversed = |encoding| Pattern {
+        encoding,
+        bytes: Zeroizing::new(pattern.bytes.iter().rev().copied().collect()),
+    };
+    let moved = |encoding| Pattern {
+        encoding,
+        bytes: Zeroizing::new(pattern.bytes.iter().map(|&byte| rot13(byte)).collect()),
+    };
+    match pattern.encoding {
+        Encoding::Raw | Encoding::Base64 => vec![reversed(Encoding::Reversed), moved(Encoding::Rot13)],
+        Encoding::Hex => vec![reversed(Encoding::Reversed)],
+        _ => Vec::new(),
+    }
+}
+
+fn rot13(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'm' | b'A'..=b'M' => byte + 13,
+        b'n'..=b'z' | b'N'..=b'Z' => byte - 13,
+        other => other,
+    }
 }
 
 /// The characters of `bits` bits each that `value` determines alone when `position` bytes precede it.

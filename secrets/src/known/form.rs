@@ -15,6 +15,14 @@ pub enum Encoding {
     Base32,
     /// hexadecimal in any mix of cases
     Hex,
+    /// four bytes in five characters: ascii85, base85 (RFC 1924), Z85
+    Base85,
+    /// base58, with nothing before the value and at most a line's end behind it
+    Base58,
+    /// the bytes, their base64 or their hexadecimal from the last to the first
+    Reversed,
+    /// the letters of the bytes or of their base64 moved by thirteen
+    Rot13,
 }
 
 /// How the stream was read when the encoding appeared.
@@ -51,6 +59,10 @@ impl fmt::Display for Form {
             Encoding::Base64Url => "base64url",
             Encoding::Base32 => "base32",
             Encoding::Hex => "hex",
+            Encoding::Base85 => "base85",
+            Encoding::Base58 => "base58",
+            Encoding::Reversed => "reversed",
+            Encoding::Rot13 => "rot13",
         })?;
         f.write_str(match self.reading {
             Reading::Plain | Reading::CaseFolded => "",

@@ -194,7 +194,7 @@ fn only_the_live_beginning_of_a_value_is_held() {
     let values = watch(&[b"ghp_0123456789abcdefghij"]);
     let mut stream = values.stream();
     assert_eq!(stream.push(b"token: ghp_0123"), Ok(8));
-    assert_eq!(stream.push(b"45x"), Ok(0));
+    assert_eq!(stream.push(b"45!"), Ok(0));
     assert_eq!(stream.push(b"gh%70_"), Ok(6));
     assert_eq!(stream.push(b"%3"), Ok(8));
 }

@@ -35,6 +35,16 @@ pub(super) fn goes_on(text: Text<'_>, end: usize, line: u64) -> Break {
     }
 }
 
+/// Whether one of the first two lines of `run` begins with an offset: the first may not begin where the run does.
+pub(super) fn has_offsets(run: &[u8]) -> bool {
+    let head = run.get(..DUMP_LINE).unwrap_or(run);
+    let second = head
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .map_or(&[][..], |at| head.get(at + 1..).unwrap_or_default());
+    has_offset(head) || has_offset(second)
+}
+
 /// Whether a line begins with an offset.
 fn has_offset(line: &[u8]) -> bool {
     let blank = line.iter().take_while(|&&byte| byte == b' ').count();

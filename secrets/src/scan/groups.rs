@@ -4,7 +4,7 @@
 //! digits says is known at its end: seven or eight digits in front of a line of a dump are its offset and stand for nothing, as
 //! does what such a line shows of its bytes behind them.
 
-use super::radix::{BROKEN, Radix};
+use super::radix::{self, BROKEN, Radix};
 
 /// The longest group that is read as one number: an offset.
 const LONGEST: usize = 8;
@@ -23,17 +23,12 @@ pub(crate) struct Groups {
     eight: bool,
     /// An offset ended with a colon: behind two spaces the line shows its bytes.
     colon: bool,
+    /// There was an offset. Without one, words and octal numbers say nothing: they are what tools write that number lines.
+    numbered: bool,
     /// The last character was a space.
     space: bool,
     /// What comes up to the line's end is shown, not said.
     shown: bool,
-}
-
-/// Bytes, each with where in the text it begins.
-#[derive(Default)]
-pub(crate) struct Told {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) points: Vec<(u64, u64)>,
 }
 
 // === impl Groups ===
@@ -48,6 +43,7 @@ impl Groups {
             long: false,
             eight: false,
             colon: false,
+            numbered: false,
             space: false,
             shown: false,
         }
@@ -59,31 +55,32 @@ impl Groups {
     }
 
     /// Reads `text`, which stands at `at`.
-    pub(crate) fn push(&mut self, text: &[u8], at: u64, told: &mut Told) {
+    pub(crate) fn push(&mut self, text: &[u8], at: u64, tell: &mut impl FnMut(u8, u64)) {
         for (&byte, at) in text.iter().zip(at..) {
-            match char::from(byte).to_digit(16) {
+            match radix::hex_digit(byte) {
                 _ if self.shown && byte != b'\n' => {}
-                Some(digit) => self.digit(digit as u8, at, told),
-                None if matches!(byte, b'x' | b'X') => self.mark(told),
-                None => self.between(byte, told),
+                Some(digit) => self.digit(digit, at, tell),
+                None if matches!(byte, b'x' | b'X') => self.mark(at, tell),
+                None => self.between(byte, tell),
             }
         }
     }
 
     /// The list is over, or its line.
-    pub(crate) fn end(&mut self, told: &mut Told) {
-        self.tell(told);
+    pub(crate) fn end(&mut self, tell: &mut impl FnMut(u8, u64)) {
+        self.settle(tell);
         *self = Self::new(self.radix);
     }
 
-    fn digit(&mut self, digit: u8, at: u64, told: &mut Told) {
+    #[inline]
+    fn digit(&mut self, digit: u8, at: u64, tell: &mut impl FnMut(u8, u64)) {
         if self.eight {
-            self.tell(told);
+            self.settle(tell);
         }
         self.space = false;
         if self.count == LONGEST {
             if self.is_pairs() {
-                self.pairs(told);
+                self.pairs(tell);
             }
             self.long = true;
             self.count = 0;
@@ -96,31 +93,34 @@ impl Groups {
             self.count += 1;
         }
         if self.long && self.count == 2 && self.is_pairs() {
-            self.pairs(told);
+            self.pairs(tell);
             self.count = 0;
         }
     }
 
     /// The `x` of `0x`.
-    fn mark(&mut self, told: &mut Told) {
+    fn mark(&mut self, at: u64, tell: &mut impl FnMut(u8, u64)) {
         if self.count == 1 && self.digits.first() == Some(&0) && !self.long {
             self.count = 0;
         } else {
-            self.tell(told);
-            told.push(BROKEN, self.since);
+            self.settle(tell);
+            tell(BROKEN, at);
         }
     }
 
-    fn between(&mut self, byte: u8, told: &mut Told) {
+    fn between(&mut self, byte: u8, tell: &mut impl FnMut(u8, u64)) {
         let eight = self.count == LONGEST && !self.long;
         match byte {
             b':' if eight => {
                 self.forget();
-                self.colon = true;
+                (self.colon, self.numbered) = (true, true);
             }
-            b' ' if eight && self.eight => self.forget(),
+            b' ' if eight && self.eight => {
+                self.forget();
+                self.numbered = true;
+            }
             b' ' if eight => self.eight = true,
-            _ => self.tell(told),
+            _ => self.settle(tell),
         }
         self.shown = self.colon && self.space && byte == b' ';
         self.space = byte == b' ';
@@ -138,32 +138,33 @@ impl Groups {
     }
 
     /// Tells what the group that has ended says.
-    fn tell(&mut self, told: &mut Told) {
+    fn settle(&mut self, tell: &mut impl FnMut(u8, u64)) {
         let digits = self.digits;
         let digits = digits.get(..self.count).unwrap_or_default();
         let word = |low: u32, high: u32| [low, high].map(|byte| u8::try_from(byte).unwrap_or(BROKEN));
         match (self.radix, digits) {
             (_, []) if !self.long => {}
-            (_, [_, _, _, _, _, _, _]) if !self.long => {}
-            (Radix::HexPairs, _) => self.pairs(told),
-            _ if self.long => told.push(BROKEN, self.since),
+            (_, [_, _, _, _, _, _, _]) if !self.long => self.numbered = true,
+            (Radix::HexWords | Radix::Octal, _) if !self.numbered => {}
+            (Radix::HexPairs, _) => self.pairs(tell),
+            _ if self.long => tell(BROKEN, self.since),
             (Radix::HexWords, [a, b, c, d]) => {
-                told.push(c << 4 | d, self.since);
-                told.push(a << 4 | b, self.since);
+                tell(c << 4 | d, self.since);
+                tell(a << 4 | b, self.since);
             }
             (Radix::HexWords, &[a, b, c, d, e, f, g, h]) => {
                 for (high, low) in [(g, h), (e, f), (c, d), (a, b)] {
-                    told.push(high << 4 | low, self.since);
+                    tell(high << 4 | low, self.since);
                 }
             }
             (Radix::Decimal, [_] | [_, _] | [_, _, _]) => {
-                told.push(number(digits, 10).map_or(BROKEN, |[byte, _]| byte), self.since);
+                tell(number(digits, 10).map_or(BROKEN, |[byte, _]| byte), self.since);
             }
             (Radix::Decimal, [_, _, _, _, _, _, _, _]) => {
-                told.push(number(digits, 2).map_or(BROKEN, |[byte, _]| byte), self.since);
+                tell(number(digits, 2).map_or(BROKEN, |[byte, _]| byte), self.since);
             }
-            (Radix::Octal, [_, _, _] | [0, _, _, _]) => {
-                told.push(number(digits, 8).map_or(BROKEN, |[byte, _]| byte), self.since);
+            (Radix::Octal, [_, _, _]) => {
+                tell(number(digits, 8).map_or(BROKEN, |[byte, _]| byte), self.since);
             }
             (Radix::Octal, [_, _, _, _, _, _]) => {
                 let value = digits.iter().try_fold(0u32, |sum, &digit| {
@@ -171,25 +172,54 @@ impl Groups {
                 });
                 let value = value.unwrap_or(u32::MAX);
                 for byte in word(value & 0xff, value >> 8) {
-                    told.push(byte, self.since);
+                    tell(byte, self.since);
                 }
             }
-            _ => told.push(BROKEN, self.since),
+            _ => tell(BROKEN, self.since),
         }
         self.forget();
     }
 
     /// Tells the digits two by two; one that is left fits nothing.
-    fn pairs(&mut self, told: &mut Told) {
+    fn pairs(&mut self, tell: &mut impl FnMut(u8, u64)) {
         let digits = self.digits;
         let (pairs, rest) = digits.get(..self.count).unwrap_or_default().as_chunks::<2>();
         for ([high, low], at) in pairs.iter().zip((self.since..).step_by(2)) {
-            told.push(high << 4 | low, at);
+            tell(high << 4 | low, at);
         }
         if !rest.is_empty() {
-            told.push(BROKEN, self.since);
+            tell(BROKEN, self.since + (self.count - 1) as u64);
         }
     }
+}
+
+/// Whether `list` has so many numbers in a row that are characters of text: most lists are of other numbers.
+pub(super) fn says_text(list: &[u8]) -> bool {
+    /// The shortest secret has as many.
+    const ROW: u32 = 12;
+    let (mut row, mut value, mut digits, mut binary) = (0, 0u32, 0u32, true);
+    for &byte in list {
+        if byte.is_ascii_digit() {
+            value = value.wrapping_mul(10).wrapping_add(u32::from(byte & 15));
+            binary &= byte <= b'1';
+            digits += 1;
+        } else if digits > 0 {
+            let is_text = (digits <= 3 && (32..127).contains(&value)) || (digits == 8 && binary);
+            // An offset is no number.
+            row = if is_text {
+                row + 1
+            } else if digits == 7 {
+                row
+            } else {
+                0
+            };
+            if row == ROW - 1 {
+                return true;
+            }
+            (value, digits, binary) = (0, 0, true);
+        }
+    }
+    false
 }
 
 /// The byte that digits of `radix` write, if one does.
@@ -200,27 +230,19 @@ fn number(digits: &[u8], radix: u32) -> Option<[u8; 2]> {
     u8::try_from(value).ok().map(|byte| [byte, 0])
 }
 
-// === impl Told ===
-
-impl Told {
-    fn push(&mut self, byte: u8, at: u64) {
-        self.points.push((self.bytes.len() as u64, at));
-        self.bytes.push(byte);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn read(radix: Radix, text: &str, size: usize) -> Vec<u8> {
-        let (mut groups, mut told) = (Groups::new(radix), Told::default());
+        let (mut groups, mut bytes) = (Groups::new(radix), Vec::new());
+        let mut tell = |byte, _| bytes.push(byte);
         for (chunk, at) in text.as_bytes().chunks(size).zip((0..).step_by(size)) {
-            groups.push(chunk, at, &mut told);
+            groups.push(chunk, at, &mut tell);
         }
-        groups.end(&mut told);
-        told.bytes
+        groups.end(&mut tell);
+        bytes
     }
 
     fn join(bytes: &[u8], between: &str, write: impl Fn(&u8) -> String) -> String {
@@ -238,8 +260,7 @@ mod tests {
                 (Radix::HexPairs, join(&bytes, "-", |b| format!("{b:02x}"))),
                 (Radix::Decimal, join(&bytes, ",\n", u8::to_string)),
                 (Radix::Decimal, join(&bytes, " ", |b| format!("{b:08b}"))),
-                (Radix::Octal, join(&bytes, " ", |b| format!("{b:03o}"))),
-                (Radix::Octal, join(&bytes, ", ", |b| format!("{b:04o}"))),
+                (Radix::Octal, format!("0000000 {}", join(&bytes, " ", |b| format!("{b:03o}")))),
             ] {
                 prop_assert_eq!(&read(radix, &text, size), &bytes, "{}", text);
             }
@@ -248,14 +269,14 @@ mod tests {
         #[test]
         fn each_byte_begins_where_it_was_read_and_none_goes_back(text in "[0-9a-fx:,. \n-]{0,80}", size in 1usize..20) {
             for radix in [Radix::HexPairs, Radix::HexWords, Radix::Decimal, Radix::Octal] {
-                let (mut groups, mut told) = (Groups::new(radix), Told::default());
+                let (mut groups, mut points) = (Groups::new(radix), Vec::new());
+                let mut tell = |_, at| points.push(at);
                 for (chunk, at) in text.as_bytes().chunks(size).zip((0..).step_by(size)) {
-                    groups.push(chunk, at, &mut told);
+                    groups.push(chunk, at, &mut tell);
                 }
-                groups.end(&mut told);
-                prop_assert!(told.points.is_sorted());
-                prop_assert!(told.points.iter().all(|&(_, at)| at < text.len().max(1) as u64));
-                prop_assert_eq!(told.points.len(), told.bytes.len());
+                groups.end(&mut tell);
+                prop_assert!(points.is_sorted(), "{:?} {:?}", radix, points);
+                prop_assert!(points.iter().all(|&at| at < text.len().max(1) as u64));
             }
         }
     }
@@ -296,6 +317,9 @@ mod tests {
             read(Radix::Decimal, "97, 256, 123456789", 9),
             [97, BROKEN, BROKEN]
         );
-        assert_eq!(read(Radix::Octal, "141 800 14", 9), [97, BROKEN, BROKEN]);
+        assert_eq!(
+            read(Radix::Octal, "141 0000000 141 800 14", 9),
+            [97, BROKEN, BROKEN]
+        );
     }
 }

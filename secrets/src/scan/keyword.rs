@@ -9,6 +9,8 @@
 //! Escapes, characters that look like others and wide characters are told where a [`Survey`] found what they may
 //! begin with.
 
+use super::reading::Reading;
+use super::splice;
 use super::survey::{Survey, WIDE};
 use crate::byte_table::ByteTable;
 use crate::normalise;
@@ -35,15 +37,6 @@ pub(crate) enum Trigger {
     Rule { rule: u16, keyword: u16 },
     /// Undo compression from the hit's start on.
     Compressed(Container),
-}
-
-/// What makes a second reading worth it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Second {
-    /// Escapes or look-alikes.
-    Escape,
-    /// Characters with a NUL beside each.
-    Wide,
 }
 
 pub(crate) struct Keywords {
@@ -319,26 +312,38 @@ impl Keywords {
     }
 
     /// Tells where `text` asks for a second reading, as far as that was not known before `fresh` came: the start,
-    /// and how many bytes it takes to know. Stops when `tell` says so.
+    /// how many bytes later that is known if it could not be told at once, and the reading. Stops when `tell` says so.
     pub(crate) fn second(
         &self,
         text: &[u8],
         fresh: usize,
         survey: &Survey,
-        mut tell: impl FnMut(usize, usize, Second) -> bool,
+        mut tell: impl FnMut(usize, usize, Reading) -> bool,
     ) {
         for &at in &survey.escapes {
             let rest = text.get(at..).unwrap_or_default();
-            let length = match *rest {
-                [first @ 0x80..=0xff, ..] => self.look_alikes.begins(first, rest),
-                _ => is_escape(rest),
+            let goes_on = match *rest {
+                [b'"' | b'\'' | b'`', ..] => {
+                    let joint = (at + 2 > fresh).then(|| splice::joint_before(text, at)).flatten();
+                    joint.is_none_or(|before| tell(at - before, before + 2, Reading::Spliced))
+                }
+                [b'=', ..] => is_quoted_printable(text, at)
+                    .is_none_or(|length| at + length <= fresh || tell(at, length, Reading::Quoted)),
+                [b'\\', b'\n' | b'\r' | b'\\', ..] => splice::continued(text, at)
+                    .is_none_or(|length| at + length <= fresh || tell(at, length, Reading::Spliced)),
+                [first @ 0x80..=0xff, ..] => self
+                    .look_alikes
+                    .begins(first, rest)
+                    .is_none_or(|length| at + length <= fresh || tell(at, 0, Reading::Unescaped)),
+                _ => is_escape(rest)
+                    .is_none_or(|length| at + length <= fresh || tell(at, 0, Reading::Unescaped)),
             };
-            if length.is_some_and(|length| at + length > fresh && !tell(at, length, Second::Escape)) {
+            if !goes_on {
                 return;
             }
         }
         for &at in &survey.wide {
-            if at + WIDE * 2 > fresh && !tell(at, WIDE * 2, Second::Wide) {
+            if at + WIDE * 2 > fresh && !tell(at, WIDE * 2, Reading::Narrow) {
                 return;
             }
         }
@@ -367,6 +372,27 @@ fn is_escape(text: &[u8]) -> Option<usize> {
         [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => Some(3),
         [b'\\', b'u' | b'U' | b'x' | b'/', ..] | [b'&', b'#', ..] => Some(2),
         [b'\\', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..] => Some(4),
+        _ => None,
+    }
+}
+
+/// Whether quoted-printable has an `=` at `at` of `text`, and the length that makes it one: a line that goes on within a word,
+/// a sign that tokens are made of, or two bytes in a row.
+fn is_quoted_printable(text: &[u8], at: usize) -> Option<usize> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let after_word = at.checked_sub(1).and_then(|at| text.get(at)).is_some_and(is_word);
+    let is_byte = |text: &[u8]| matches!(*text, [b'=', b'2'..=b'7', b'0'..=b'9' | b'A'..=b'F', ..]);
+    let rest = text.get(at..).unwrap_or_default();
+    match *rest {
+        [b'=', b'\n', next, ..] if after_word && is_word(&next) => Some(3),
+        [b'=', b'\r', b'\n', next, ..] | [b'=', b'\\', b'n', next, ..] if after_word && is_word(&next) => {
+            Some(4)
+        }
+        [b'=', b'\\', b'r', b'\\', b'n', next, ..] if after_word && is_word(&next) => Some(6),
+        [b'=', b'2', b'B' | b'D' | b'E' | b'F', ..] | [b'=', b'3', b'D', ..] | [b'=', b'5', b'F', ..] => {
+            Some(3)
+        }
+        [b'=', ..] if is_byte(rest) && rest.get(3..).is_some_and(is_byte) => Some(6),
         _ => None,
     }
 }
@@ -425,53 +451,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn found(keywords: &Keywords, text: &[u8], cut: usize) -> Vec<(usize, usize)> {
-        let mut found = Vec::new();
-        for (end, fresh) in [(cut, 0), (text.len(), cut)] {
-            keywords.scan(&text[..end], fresh, |start, length, _| {
-                found.push((start, length));
-                true
-            });
-        }
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    proptest! {
-        #[test]
-        fn every_keyword_is_told_wherever_the_text_is_cut(
-            parts in prop::collection::vec(
-                prop::sample::select(vec!["ghp_", "GHP_", "token", "secret", "sk-", "AKIA", "a", "_", " ", "gh", "p_", "-----BEGIN"]),
-                0..12,
-            ),
-            cut in 0usize..80,
-        ) {
-            let rules = RuleSet::built_in().unwrap();
-            let keywords = Keywords::new(&rules).unwrap();
-            let text = parts.concat();
-            let cut = cut.min(text.len());
-            let lower = text.to_ascii_lowercase();
-            let mut expected: Vec<(usize, usize)> = rules
-                .rules
-                .iter()
-                .flat_map(|rule| &rule.keywords)
-                .map(|keyword| keyword.to_ascii_lowercase())
-                .flat_map(|keyword| {
-                    let lower = &lower;
-                    (0..lower.len())
-                        .filter(|&at| lower[at..].starts_with(&keyword))
-                        .map(|at| (at, keyword.len()))
-                        .collect::<Vec<_>>()
-                })
-                .collect();
-            expected.sort_unstable();
-            expected.dedup();
-            prop_assert_eq!(found(&keywords, text.as_bytes(), cut), expected);
-        }
-    }
-}
+mod tests;

@@ -5,12 +5,13 @@
 
 use super::attempts::Attempts;
 use super::bare::{Bare, Kind};
-use super::keyword::{Second, Trigger};
+use super::keyword::Trigger;
 use super::numbers::Numbers;
 use super::packed::Packed;
 use super::radix::Radix;
+use super::reading::Reading;
 use super::runs::Runs;
-use super::shadow::{Reading, Shadow};
+use super::shadow::Shadow;
 use super::text::Text;
 use super::words::Words;
 use super::{Session, Survey, context::Engine};
@@ -48,7 +49,7 @@ pub(crate) struct Layer {
     numbers: Numbers,
     words: Words,
     runs: [Runs; RADICES.len()],
-    shadows: [Shadow; 2],
+    shadows: [Shadow; Reading::ALL.len()],
     packed: Packed,
 }
 
@@ -66,7 +67,7 @@ impl Layer {
             numbers: Numbers::default(),
             words: Words::default(),
             runs: RADICES.map(Runs::new),
-            shadows: [Shadow::new(Reading::Unescaped), Shadow::new(Reading::Narrow)],
+            shadows: Reading::ALL.map(Shadow::new),
             packed: Packed::default(),
         }
     }
@@ -114,11 +115,8 @@ impl Layer {
         let engine = session.engine;
         engine
             .keywords
-            .second(text.bytes, text.fresh, text.survey, |at, length, second| {
-                match second {
-                    Second::Escape => self.unescaped().touch(text.offset(at), 0),
-                    Second::Wide => self.narrow().touch(text.offset(at), length),
-                }
+            .second(text.bytes, text.fresh, text.survey, |at, known, reading| {
+                self.shadow(reading).touch(text.offset(at), known);
                 true
             });
         engine
@@ -154,14 +152,14 @@ impl Layer {
         }
     }
 
-    fn unescaped(&mut self) -> &mut Shadow {
-        let [unescaped, _] = &mut self.shadows;
-        unescaped
-    }
-
-    fn narrow(&mut self) -> &mut Shadow {
-        let [_, narrow] = &mut self.shadows;
-        narrow
+    fn shadow(&mut self, reading: Reading) -> &mut Shadow {
+        let [unescaped, narrow, spliced, quoted] = &mut self.shadows;
+        match reading {
+            Reading::Unescaped => unescaped,
+            Reading::Narrow => narrow,
+            Reading::Spliced => spliced,
+            Reading::Quoted => quoted,
+        }
     }
 
     /// From where bytes are still needed.

@@ -175,6 +175,12 @@ impl Digits {
     }
 }
 
+/// What a hexadecimal digit says.
+#[inline]
+pub(super) fn hex_digit(byte: u8) -> Option<u8> {
+    Some(HEX.get(byte)).filter(|&digit| digit != NONE)
+}
+
 /// The bytes of a whole base32 text.
 pub(crate) fn base32(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();

@@ -9,19 +9,17 @@
 
 use super::child::Child;
 use super::dump;
+use super::groups;
 use super::radix::Radix;
 use super::survey::find_within;
 use super::text::{Text, run_end};
+use super::wrapped;
 use super::written::{Reader, Written};
 use super::{Layer, Session};
 use crate::finding::{DecodePath, Decoding};
 
 /// A whole run of at most so many characters is looked through before it is scanned as a layer.
 const SHORT: usize = 4096;
-/// A line of this length or more may be a text's that goes on in the next line: encoders wrap at 64 or 76.
-const LINE: u64 = 60;
-/// The deepest indent of such a line.
-const INDENT: usize = 32;
 /// How many characters a run's base64 texts can be apart modulo the group of four.
 const GROUPS: u64 = 4;
 
@@ -97,14 +95,12 @@ impl Runs {
                     let end = run_end(text.bytes, start, |byte| radix.has(byte));
                     let whole = end < text.len() || text.over;
                     let run = text.slice(start..end);
-                    let alone = !matches!(
-                        self.line_break(text, end, text.offset(start)),
-                        Break::Line(_) | Break::Open
-                    );
-                    if whole
-                        && alone
-                        && (self.is_poor(run) || run.len() <= SHORT && !self.is_promising(session, run))
-                    {
+                    let line = (text.offset(start), false);
+                    let alone = || matches!(self.line_break(text, end, line), Break::End);
+                    let is_short = run.len() <= SHORT;
+                    let is_dull = whole
+                        && (self.is_poor(run) || alone() && is_short && !self.is_promising(session, run));
+                    if is_dull {
                         self.resume = text.offset(end);
                     } else {
                         let start = text.offset(start);
@@ -124,16 +120,13 @@ impl Runs {
         }
     }
 
-    /// Whether a whole run is indentation, a ruler or a table rather than bytes.
+    /// Whether a whole run is a table rather than text. Words and octal numbers are what tools write that number their lines.
     fn is_poor(&self, run: &[u8]) -> bool {
-        let shortest = Radix::Hex.shortest();
-        self.radix.is_grouped()
-            && run
-                .iter()
-                .filter(|&&byte| Radix::Hex.has(byte))
-                .take(shortest)
-                .count()
-                < shortest
+        match self.radix {
+            Radix::Base64 | Radix::Base32 | Radix::Hex | Radix::HexPairs => false,
+            Radix::HexWords | Radix::Octal => !dump::has_offsets(run),
+            Radix::Decimal => !groups::says_text(run),
+        }
     }
 
     /// Whether a whole short run decodes to anything that a layer would look at.
@@ -210,7 +203,7 @@ impl Runs {
             self.open = Some(open);
             return false;
         }
-        match self.line_break(text, end, open.line) {
+        match self.line_break(text, end, (open.line, open.line > open.start)) {
             Break::Line(length) => {
                 self.resume = text.offset(end + length);
                 open.line = self.resume;
@@ -234,33 +227,16 @@ impl Runs {
         }
     }
 
-    /// Whether a run that ends at `end` goes on in the next line: only base64 does, and only behind a full line.
-    fn line_break(&self, text: Text<'_>, end: usize, line: u64) -> Break {
+    /// Whether a run that ends at `end` goes on in the next line. `line` is where its current one began, and whether there was one
+    /// before.
+    fn line_break(&self, text: Text<'_>, end: usize, line: (u64, bool)) -> Break {
         if self.radix.is_grouped() {
-            return dump::goes_on(text, end, line);
+            return dump::goes_on(text, end, line.0);
         }
-        if self.radix != Radix::Base64 || text.offset(end).saturating_sub(line) < LINE {
-            return Break::End;
+        match self.radix {
+            Radix::Base64 => wrapped::goes_on(text, end, line),
+            _ => Break::End,
         }
-        let rest = text.from(end);
-        let line_ends: [&[u8]; 4] = [b"\r\n", b"\n", b"\\r\\n", b"\\n"];
-        for line_end in line_ends {
-            match rest.split_at_checked(line_end.len()) {
-                Some((head, tail)) if head == line_end => {
-                    // YAML and mail indent such lines.
-                    let blank = |byte: &&u8| matches!(**byte, b' ' | b'\t');
-                    let indent = tail.iter().take(INDENT).take_while(blank).count();
-                    match tail.get(indent) {
-                        Some(&byte) if self.radix.has(byte) => return Break::Line(line_end.len() + indent),
-                        None if !text.over => return Break::Open,
-                        _ => {}
-                    }
-                }
-                None if !text.over && line_end.starts_with(rest) => return Break::Open,
-                _ => {}
-            }
-        }
-        Break::End
     }
 
     pub(crate) fn needed_from(&self) -> Option<u64> {

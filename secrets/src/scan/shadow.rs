@@ -6,28 +6,22 @@
 
 use super::Session;
 use super::child::Child;
+use super::reading::{Reading, Undoing};
 use super::text::Text;
-use crate::finding::{DecodePath, Decoding};
-use crate::unescape::{Seen, Undo, Unescape};
+use crate::finding::DecodePath;
+use crate::unescape::Seen;
 use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Bytes before an escape and behind it that are read with it.
 const BEFORE: u64 = 128;
 const BEHIND: u64 = 256;
+/// The same where one place is one sign: what goes on behind it is read as long as something is under way.
+const BEHIND_ONE: u64 = 48;
 /// How much further is read while something is under way.
 const STEP: u64 = 64;
 /// The longest text that makes a neighbourhood, and some: a touch is known when so much behind it has come.
 const TRIGGER: u64 = 32;
-
-/// How the neighbourhood is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// escapes and look-alikes undone
-    Unescaped,
-    /// without the NULs of UTF-16
-    Narrow,
-}
 
 /// The second reading of a layer.
 pub(crate) struct Shadow {
@@ -49,9 +43,7 @@ struct Stretch {
 
 struct Open {
     child: Child,
-    unescape: Unescape,
-    /// The last byte, for [`Reading::Narrow`].
-    last: u8,
+    undoing: Undoing,
     read: u64,
     escape: u64,
 }
@@ -70,7 +62,11 @@ impl Shadow {
 
     /// There is an escape at `offset`, which was known `known` bytes later.
     pub(crate) fn touch(&mut self, offset: u64, known: usize) {
-        let (start, end) = (offset.saturating_sub(BEFORE), offset + BEHIND);
+        let behind = match self.reading {
+            Reading::Unescaped | Reading::Narrow => BEHIND,
+            Reading::Spliced | Reading::Quoted => BEHIND_ONE + known as u64,
+        };
+        let (start, end) = (offset.saturating_sub(BEFORE), offset + behind);
         match self.stretches.back_mut() {
             Some(last) if start <= last.end => {
                 let escape = offset + known as u64;
@@ -88,19 +84,17 @@ impl Shadow {
     }
 
     pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
-        let decoding = match self.reading {
-            Reading::Unescaped => Decoding::Escapes,
-            Reading::Narrow => Decoding::Wide,
-        };
-        let Some(path) = path.and(decoding) else {
+        if self.stretches.is_empty() {
+            return;
+        }
+        let Some(path) = path.and(self.reading.decoding()) else {
             self.stretches.clear();
             return;
         };
         while let Some(&Stretch { start, escape, end }) = self.stretches.front() {
             let mut open = self.open.take().unwrap_or_else(|| Open {
                 child: Child::new(path, (1, 1)),
-                unescape: Unescape::new(Undo::Lenient),
-                last: 0,
+                undoing: self.reading.begin(),
                 read: start,
                 escape,
             });
@@ -142,7 +136,7 @@ impl Shadow {
         let mut index = 0;
         while let Some(gap) = self.gaps.get(index).cloned().filter(|gap| gap.start <= until) {
             if gap.start >= open.read {
-                open.read(session, self.reading, text, gap.start, &self.gaps);
+                open.read(session, text, gap.start, &self.gaps);
                 if !open.is_idle() {
                     let later = gap.end.min(gap.start + STEP);
                     if let Some(gap) = self.gaps.get_mut(index) {
@@ -155,7 +149,7 @@ impl Shadow {
             }
             index += 1;
         }
-        open.read(session, self.reading, text, until, &self.gaps);
+        open.read(session, text, until, &self.gaps);
     }
 
     /// Moves the end of the first stretch, over the next one if need be.
@@ -189,7 +183,7 @@ impl Shadow {
         open.child
             .hold_from()
             .into_iter()
-            .chain(open.unescape.open_since())
+            .chain(open.undoing.open_since())
             .min()
     }
 }
@@ -197,14 +191,7 @@ impl Shadow {
 // === impl Open ===
 
 impl Open {
-    fn read(
-        &mut self,
-        session: &mut Session<'_>,
-        reading: Reading,
-        text: Text<'_>,
-        until: u64,
-        gaps: &VecDeque<Range<u64>>,
-    ) {
+    fn read(&mut self, session: &mut Session<'_>, text: Text<'_>, until: u64, gaps: &VecDeque<Range<u64>>) {
         let mut decoded = Decoded::default();
         let raw = text.slice(text.index(self.read)..text.index(until));
         for (offset, &byte) in (self.read..).zip(raw) {
@@ -214,16 +201,7 @@ impl Open {
                 end: offset + 1,
                 literal: true,
             };
-            match reading {
-                Reading::Unescaped => self.unescape.push(seen, |seen| decoded.push(seen)),
-                Reading::Narrow => {
-                    // One NUL behind a character belongs to it.
-                    if byte != 0 || self.last == 0 {
-                        decoded.push(seen);
-                    }
-                    self.last = byte;
-                }
-            }
+            self.undoing.push(seen, &mut |seen| decoded.push(seen));
         }
         self.read = until.max(self.read);
         self.push(session, decoded, gaps);
@@ -248,12 +226,12 @@ impl Open {
     }
 
     fn is_idle(&self) -> bool {
-        self.unescape.open_since().is_none() && self.child.is_idle()
+        self.undoing.open_since().is_none() && self.child.is_idle()
     }
 
     fn finish(&mut self, session: &mut Session<'_>, gaps: &VecDeque<Range<u64>>) {
         let mut decoded = Decoded::default();
-        self.unescape.finish(|seen| decoded.push(seen));
+        self.undoing.finish(&mut |seen| decoded.push(seen));
         self.push(session, decoded, gaps);
         self.child.finish(session);
     }

@@ -20,7 +20,7 @@ pub(crate) const WIDE: usize = 6;
 pub(crate) struct Survey {
     /// Letters, digits and `+/-_.`, at least [`TOKENS`]: all that tokens, base64, base32 and hexadecimal consist of.
     pub(crate) tokens: Vec<Range<usize>>,
-    /// What hexadecimal pairs consist of, at least [`PAIRS`].
+    /// What hexadecimal pairs and numbers in lists consist of, at least [`PAIRS`], with digits enough to say something.
     pub(crate) pairs: Vec<Range<usize>>,
     /// Digits with single spaces and dashes, at least [`NUMBERS`].
     pub(crate) numbers: Vec<Range<usize>>,
@@ -52,6 +52,8 @@ struct Bits {
     words: u64,
     letters: u64,
     escapes: u64,
+    quotes: u64,
+    equals: u64,
     nul: u64,
 }
 
@@ -103,7 +105,14 @@ impl Survey {
                 at,
                 &mut self.words,
             );
-            each(bits.escapes, |bit| {
+            // Of quotes those count that begin something, and not behind a bracket; of equals signs those with a digit, a line's
+            // end or an escape behind them. What the block beside says is not known.
+            let marks = (bits.words | bits.tokens) & !(bits.letters | bits.digits) | bits.escapes;
+            let last = 1 << (BLOCK - 1);
+            let opening = (bits.tokens >> 1 | last) & (marks << 1 | 1);
+            let written = (bits.digits | marks & !bits.between) >> 1 | last;
+            let singles = bits.escapes | bits.quotes & opening | bits.equals & written;
+            each(singles, |bit| {
                 if at + bit >= fresh {
                     self.escapes.push(at + bit);
                 }
@@ -130,6 +139,8 @@ impl Survey {
         pairs.finish(end, length, &mut self.pairs);
         numbers.finish(end, length, &mut self.numbers);
         words.finish(end, length, &mut self.words);
+        self.pairs
+            .retain(|run| run.end == end || has_digits(text.get(run.clone()).unwrap_or_default()));
     }
 
     fn clear(&mut self) {
@@ -144,6 +155,19 @@ impl Survey {
         self.escapes.clear();
         self.wide.clear();
     }
+}
+
+/// Whether a run of `Survey::pairs` is more than indentation or a ruler.
+fn has_digits(run: &[u8]) -> bool {
+    /// The shortest secret has as many.
+    const FEWEST: usize = 24;
+    // In pieces whose digits a byte counts, which makes this a few steps.
+    let is_digit = |byte: u8| (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 6);
+    let mut digits = 0;
+    run.chunks(64).any(|piece| {
+        digits += usize::from(piece.iter().map(|&byte| u8::from(is_digit(byte))).sum::<u8>());
+        digits >= FEWEST
+    })
 }
 
 /// As [`find_run`], where all runs lie within `stretches`.
@@ -218,7 +242,8 @@ impl Bits {
             let hexadecimal = within(lower, b'a', b'f') | lower.simd_eq(u8x16::splat(b'x'));
             let pairs = within(all, b',', b':') & !slash | hexadecimal | space;
             let between = is(b' ') | dash;
-            let marks = is(b',') | is(b';') | is(b'"') | is(b'\'');
+            let quotes = is(b'"') | is(b'\'');
+            let marks = is(b',') | is(b';') | quotes;
             let words = letter | space | dash | under | plus | marks;
             let escapes = is(b'%') | is(b'\\') | is(b'&') | within(all, 0xc2, 0xf4);
             let word = |mask: u8x16| u64::from(mask.to_bitmask()) << shift;
@@ -229,6 +254,8 @@ impl Bits {
             bits.words |= word(words);
             bits.letters |= word(letter);
             bits.escapes |= word(escapes);
+            bits.quotes |= word(quotes | is(b'`'));
+            bits.equals |= word(is(b'='));
             bits.nul |= word(is(0));
         }
         bits
@@ -327,117 +354,4 @@ fn row(bits: u128, count: usize) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::byte_class;
-    use proptest::prelude::*;
-
-    /// The runs of `text` of at least `shortest`, and the one at its end.
-    fn runs(text: &[u8], from: usize, shortest: usize, is: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
-        let (mut all, mut start) = (Vec::new(), from);
-        for at in from..=text.len() {
-            if at == text.len() || !is(at) {
-                if at - start >= shortest || at == text.len() && start < at {
-                    all.push(start..at);
-                }
-                start = at + 1;
-            }
-        }
-        all
-    }
-
-    fn text() -> impl Strategy<Value = Vec<u8>> {
-        let piece = prop_oneof![
-            "[a-z]{1,10}".prop_map(String::into_bytes),
-            "[ -]{1,3}".prop_map(String::into_bytes),
-            "[0-9]{1,12}".prop_map(String::into_bytes),
-            "[0-9a-fx:,. \n]{1,40}".prop_map(String::into_bytes),
-            "[A-Za-z0-9+/_.-]{1,70}".prop_map(String::into_bytes),
-            "([a-z]{3,8} ){1,20}".prop_map(String::into_bytes),
-            "([a-z]\0){1,9}".prop_map(String::into_bytes),
-            prop::collection::vec(any::<u8>(), 0..5),
-        ];
-        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
-    }
-
-    #[test]
-    fn every_byte_is_of_the_classes_that_the_detectors_know_at_every_place_of_a_block() {
-        for byte in 0..=u8::MAX {
-            for length in [40, BLOCK, BLOCK + 40, 3 * BLOCK] {
-                for before in [0, 1, 63, 64, 65] {
-                    let mut text = vec![b'!'; before];
-                    text.extend(std::iter::repeat_n(byte, length));
-                    text.push(b'!');
-                    let mut survey = Survey::default();
-                    survey.look(&text, 0, 0);
-                    let run = [Range {
-                        start: before,
-                        end: before + length,
-                    }];
-                    let expected = |class| {
-                        if byte_class::is(byte, class) {
-                            &run[..]
-                        } else {
-                            &[]
-                        }
-                    };
-                    let tokens = expected(byte_class::BASE64 | byte_class::BARE);
-                    assert_eq!(survey.tokens, tokens, "{byte} {length} {before}");
-                    assert_eq!(
-                        survey.pairs,
-                        expected(byte_class::HEX_PAIRS),
-                        "{byte} {length} {before}"
-                    );
-                    let is_letter = byte.is_ascii_alphabetic();
-                    let words = if is_letter || length < WORDS {
-                        &[]
-                    } else {
-                        expected(byte_class::WORDS)
-                    };
-                    assert_eq!(survey.words, words, "{byte} {length} {before}");
-                }
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_run_is_told_from_its_start_to_its_end(text in text(), from in 0usize..100) {
-            let from = from.min(text.len());
-            let mut survey = Survey::default();
-            survey.look(&text, from, from);
-            let is = |class| { let text = &text; move |at: usize| byte_class::is(text[at], class) };
-            let tokens = runs(&text, from, TOKENS, is(byte_class::BASE64 | byte_class::BARE));
-            prop_assert_eq!(&survey.tokens, &tokens);
-            prop_assert_eq!(&survey.pairs, &runs(&text, from, PAIRS, is(byte_class::HEX_PAIRS)));
-            let numbers = runs(&text, from, NUMBERS, |at| is_of_number(&text, at));
-            prop_assert_eq!(&survey.numbers, &numbers);
-            let escapes: Vec<usize> = (from..text.len())
-                .filter(|&at| matches!(text[at], b'%' | b'\\' | b'&' | 0xc2..=0xf4))
-                .collect();
-            prop_assert_eq!(&survey.escapes, &escapes);
-            let wide: Vec<usize> = (from..text.len())
-                .filter(|&at| {
-                    let pairs = text.get(at..at + WIDE * 2).map(|text| text.as_chunks::<2>().0);
-                    pairs.is_some_and(|pairs| pairs.iter().all(|&[byte, nul]| nul == 0 && is_seen(byte)))
-                })
-                .collect();
-            prop_assert_eq!(&survey.wide, &wide);
-        }
-
-        #[test]
-        fn words_of_the_list_are_within_a_run(
-            before in "[a-z ,.]{0,70}",
-            words in prop::collection::vec("[a-z]{3,8}", 12..20),
-            behind in "[a-z ,.]{0,70}",
-        ) {
-            let phrase = words.join(" ");
-            let text = format!("{before}.{phrase}.{behind}");
-            let start = before.len() + 1;
-            let mut survey = Survey::default();
-            survey.look(text.as_bytes(), 0, 0);
-            let covered = survey.words.iter().any(|run| run.start <= start && start + phrase.len() <= run.end);
-            prop_assert!(phrase.len() < WORDS || covered);
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::child::Child;
-use super::groups::{Groups, Told};
+use super::groups::Groups;
 use super::radix::{Digits, Radix};
 
 /// A text of a run, from one of the places where one may begin.
@@ -37,10 +37,16 @@ impl Written {
                     self.child.push(session, &bytes, at..until);
                 }
                 Reader::Groups(groups) => {
-                    let mut told = Told::default();
-                    groups.push(piece, at, &mut told);
-                    let points = told.points.into_iter();
-                    self.child.push_mapped(session, &told.bytes, points, until);
+                    let mut points = Vec::new();
+                    bytes.clear();
+                    groups.push(piece, at, &mut |byte, at| {
+                        points.push((bytes.len() as u64, at));
+                        bytes.push(byte);
+                    });
+                    // Nothing is no news, and a layer takes a while to say so.
+                    if !bytes.is_empty() {
+                        self.child.push_mapped(session, &bytes, points.into_iter(), until);
+                    }
                 }
             }
             at = until;
@@ -62,10 +68,14 @@ impl Written {
 
     pub(super) fn end(&mut self, session: &mut Session<'_>) {
         if let Reader::Groups(groups) = &mut self.reader {
-            let mut told = Told::default();
-            groups.end(&mut told);
-            let points = told.points.into_iter();
-            self.child.push_mapped(session, &told.bytes, points, 0);
+            let (mut bytes, mut points) = (Vec::new(), Vec::new());
+            groups.end(&mut |byte, at| {
+                points.push((bytes.len() as u64, at));
+                bytes.push(byte);
+            });
+            if !bytes.is_empty() {
+                self.child.push_mapped(session, &bytes, points.into_iter(), 0);
+            }
         }
     }
 
@@ -91,10 +101,9 @@ impl Reader {
         match self {
             Self::Digits(mut digits) => digits.push(text, out),
             Self::Groups(mut groups) => {
-                let mut told = Told::default();
-                groups.push(text, 0, &mut told);
-                groups.end(&mut told);
-                out.extend_from_slice(&told.bytes);
+                let mut tell = |byte, _| out.push(byte);
+                groups.push(text, 0, &mut tell);
+                groups.end(&mut tell);
             }
         }
     }
