@@ -6,11 +6,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::guard::ack::{AckWriter, InForce};
+use ::guard::ack::{Acknowledgements, InForce};
 use ::guard::file::Seen;
 use ::guard::look::Look;
 use arc_swap::ArcSwap;
-use contract::Sha256Hex;
 use mitm::Changes;
 use pipelock_config::place;
 
@@ -25,15 +24,9 @@ pub struct Reloader {
     policy: Arc<ArcSwap<CompiledPolicy>>,
     /// Where it is announced that requests under way may not be admitted any more.
     changes: Changes,
-    ack: AckWriter,
+    acknowledgements: Acknowledgements,
     seen: [Seen; 2],
     dlp_was_there: bool,
-    /// Hash of the files read last.
-    last_read: Sha256Hex,
-    /// An acknowledgement that could not be written yet.
-    unwritten: Option<(Sha256Hex, Option<String>)>,
-    /// What was last complained about, so that it is said once.
-    complaint: Option<String>,
 }
 
 /// Why files that were read are not in force.
@@ -70,42 +63,35 @@ pub fn in_force(policy: &CompiledPolicy) -> InForce {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Keeps `policy`, which was made of files with the hash `last_read`, up to date with `directory`, and announces
-    /// each change.
+    /// Keeps `policy`, which is acknowledged, up to date with `directory`, and announces each change.
     pub fn new(
         directory: PathBuf,
         parts: Arc<Parts>,
         policy: Arc<ArcSwap<CompiledPolicy>>,
         changes: Changes,
-        ack: AckWriter,
-        last_read: Sha256Hex,
+        acknowledgements: Acknowledgements,
     ) -> Self {
         Self {
             directory,
             parts,
             policy,
             changes,
-            ack,
+            acknowledgements,
             seen: Default::default(),
             dlp_was_there: false,
-            last_read,
-            unwritten: None,
-            complaint: None,
         }
     }
 
     fn read(&mut self) {
         match config::seat(&self.directory) {
-            Ok(files) if files.sha256 == self.last_read => {}
+            Ok(files) if self.acknowledgements.is_known(&files.sha256) => {}
             Ok(files) => {
-                self.last_read = files.sha256.clone();
                 let sha256 = files.sha256.clone();
                 let error = self.apply(files).err().map(|error| error.to_string());
-                self.say(error.as_deref());
-                self.unwritten = Some((sha256, error));
+                let generation = self.policy.load().generation();
+                self.acknowledgements.took(sha256, error, generation);
             }
-            // Nothing was read, so there is no hash to acknowledge; whoever waits for one sees that it does not come.
-            Err(error) => self.complain(error.to_string()),
+            Err(error) => self.acknowledgements.complain(error.to_string()),
         }
     }
 
@@ -114,32 +100,6 @@ impl Reloader {
         self.policy.store(Arc::new(policy));
         self.changes.announce();
         Ok(())
-    }
-
-    fn say(&mut self, error: Option<&str>) {
-        let generation = self.policy.load().generation();
-        match error {
-            None => tracing::info!("generation {generation} is in force"),
-            Some(error) => {
-                tracing::error!("{error}; the policy before it (generation {generation}) stays in force")
-            }
-        }
-        self.complaint = None;
-    }
-
-    fn acknowledge(&mut self, sha256: Sha256Hex, error: Option<String>) {
-        let in_force = in_force(&self.policy.load());
-        if let Err(failed) = self.ack.write(&sha256, &in_force, error.clone()) {
-            self.complain(failed.to_string());
-            self.unwritten = Some((sha256, error));
-        }
-    }
-
-    fn complain(&mut self, complaint: String) {
-        if self.complaint.as_ref() != Some(&complaint) {
-            tracing::error!("{complaint}");
-            self.complaint = Some(complaint);
-        }
     }
 }
 
@@ -155,9 +115,7 @@ impl Look for Reloader {
         if changed {
             self.read();
         }
-        if let Some((sha256, error)) = self.unwritten.take() {
-            self.acknowledge(sha256, error);
-        }
+        self.acknowledgements.settle(|| in_force(&self.policy.load()));
     }
 
     fn reload(&mut self) {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::guard::ack::AckWriter;
+use ::guard::ack::{AckWriter, Acknowledgements};
 use ::guard::event_log::EventLog;
 use ::guard::look::LookHandle;
 use arc_swap::ArcSwap;
@@ -80,10 +80,10 @@ impl Service {
 
         let listener = Listener::bind(&options.listen)?;
         let ack = AckWriter::new(options.run, options.launch_nonce);
-        ack.write(&files.sha256, &in_force(&policy.load()), None)
+        let acknowledgements = Acknowledgements::begin(ack, files.sha256, &in_force(&policy.load()))
             .map_err(Failure::system("the acknowledgement"))?;
         let proxy = Proxy::new(Arc::new(guard), authority, options.limits);
-        let reloader = Reloader::new(options.config, parts, policy, proxy.changes(), ack, files.sha256);
+        let reloader = Reloader::new(options.config, parts, policy, proxy.changes(), acknowledgements);
         Ok(Self {
             listener,
             proxy,

@@ -6,12 +6,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::guard::ack::{AckWriter, InForce};
+use ::guard::ack::{Acknowledgements, InForce};
 use ::guard::clock::Now;
 use ::guard::file::Seen;
 use ::guard::look::Look;
 use arc_swap::ArcSwap;
-use contract::Sha256Hex;
 use contract::place::config::ROUTES;
 use mitm::Changes;
 
@@ -40,16 +39,10 @@ pub struct Reloader {
     policy: Arc<ArcSwap<CompiledPolicy>>,
     /// Where it is announced that requests under way may not be admitted any more.
     changes: Changes,
-    ack: AckWriter,
+    acknowledgements: Acknowledgements,
     seen: Seen,
-    /// Hash of the file read last.
-    last_read: Sha256Hex,
     /// The file read last is not in force for a reason that may pass: it is tried again at every look.
     retry: bool,
-    /// An acknowledgement that could not be written yet.
-    unwritten: Option<(Sha256Hex, Option<String>)>,
-    /// What was last complained about, so that it is said once.
-    complaint: Option<String>,
 }
 
 /// Why a file that was read is not in force.
@@ -88,26 +81,22 @@ pub fn in_force(policy: &CompiledPolicy) -> InForce {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Keeps `policy`, which was made of a file with the hash `last_read`, up to date with `directory`, and announces each change.
+    /// Keeps `policy`, which is acknowledged, up to date with `directory`, and announces each change.
     pub fn new(
         directory: PathBuf,
         parts: Parts,
         policy: Arc<ArcSwap<CompiledPolicy>>,
         changes: Changes,
-        ack: AckWriter,
-        last_read: Sha256Hex,
+        acknowledgements: Acknowledgements,
     ) -> Self {
         Self {
             directory,
             parts,
             policy,
             changes,
-            ack,
+            acknowledgements,
             seen: Seen::default(),
-            last_read,
             retry: false,
-            unwritten: None,
-            complaint: None,
         }
     }
 
@@ -117,28 +106,29 @@ impl Reloader {
             self.changes.announce();
         }
         if let Err(error) = self.parts.grants.settle() {
-            self.complain(error.to_string());
+            self.acknowledgements.complain(error.to_string());
         }
     }
 
     fn read(&mut self) {
         match config::routes(&self.directory) {
-            Ok(file) if file.sha256 == self.last_read && !self.retry => {}
             Ok(file) => {
+                let is_known = self.acknowledgements.is_known(&file.sha256);
+                if is_known && !self.retry {
+                    return;
+                }
                 let sha256 = file.sha256.clone();
                 let applied = self.apply(file);
-                let again = self.retry && sha256 == self.last_read;
+                let again = self.retry && is_known;
                 self.retry = matches!(applied, Err(NotApplied::Grants(_)));
-                self.last_read = sha256.clone();
                 // That it failed once more was said and acknowledged the first time.
                 if !(again && self.retry) {
                     let error = applied.err().map(|error| error.to_string());
-                    self.say(error.as_deref());
-                    self.unwritten = Some((sha256, error));
+                    let generation = self.policy.load().table().generation;
+                    self.acknowledgements.took(sha256, error, generation);
                 }
             }
-            // Nothing was read, so there is no hash to acknowledge; whoever waits for one sees that it does not come.
-            Err(error) => self.complain(error.to_string()),
+            Err(error) => self.acknowledgements.complain(error.to_string()),
         }
     }
 
@@ -148,32 +138,6 @@ impl Reloader {
         self.policy.store(Arc::new(policy));
         self.changes.announce();
         Ok(())
-    }
-
-    fn say(&mut self, error: Option<&str>) {
-        let generation = self.policy.load().table().generation;
-        match error {
-            None => tracing::info!("generation {generation} is in force"),
-            Some(error) => {
-                tracing::error!("{error}; the policy before it (generation {generation}) stays in force")
-            }
-        }
-        self.complaint = None;
-    }
-
-    fn acknowledge(&mut self, sha256: Sha256Hex, error: Option<String>) {
-        let in_force = in_force(&self.policy.load());
-        if let Err(failed) = self.ack.write(&sha256, &in_force, error.clone()) {
-            self.complain(failed.to_string());
-            self.unwritten = Some((sha256, error));
-        }
-    }
-
-    fn complain(&mut self, complaint: String) {
-        if self.complaint.as_ref() != Some(&complaint) {
-            tracing::error!("{complaint}");
-            self.complaint = Some(complaint);
-        }
     }
 }
 
@@ -186,9 +150,7 @@ impl Look for Reloader {
         if changed || self.retry {
             self.read();
         }
-        if let Some((sha256, error)) = self.unwritten.take() {
-            self.acknowledge(sha256, error);
-        }
+        self.acknowledgements.settle(|| in_force(&self.policy.load()));
     }
 
     /// Reads the file whether or not it looks changed.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::guard::ack::AckWriter;
+use ::guard::ack::{AckWriter, Acknowledgements};
 use ::guard::clock;
 use ::guard::event_log::EventLog;
 use ::guard::look::LookHandle;
@@ -77,10 +77,10 @@ impl Service {
 
         let listener = Listener::bind(&options.listen)?;
         let ack = AckWriter::new(options.run, options.launch_nonce);
-        ack.write(&file.sha256, &in_force(&policy.load()), None)
+        let acknowledgements = Acknowledgements::begin(ack, file.sha256, &in_force(&policy.load()))
             .map_err(Failure::system("the acknowledgement"))?;
         let proxy = Proxy::new(Arc::new(guard), authority, options.limits);
-        let reloader = Reloader::new(options.config, parts, policy, proxy.changes(), ack, file.sha256);
+        let reloader = Reloader::new(options.config, parts, policy, proxy.changes(), acknowledgements);
         Ok(Self {
             listener,
             proxy,

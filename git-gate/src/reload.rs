@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use contract::Sha256Hex;
 use contract::place::config::GATE;
-use guard::ack::{AckWriter, InForce};
+use guard::ack::{Acknowledgements, InForce};
 use guard::file::Seen;
 use guard::look::Look;
 
@@ -19,11 +18,8 @@ pub struct Reloader {
     config: PathBuf,
     repositories: PathBuf,
     table: Arc<ArcSwap<Table>>,
-    ack: AckWriter,
+    acknowledgements: Acknowledgements,
     seen: Seen,
-    last_read: Sha256Hex,
-    unwritten: Option<(Sha256Hex, Option<String>)>,
-    complaint: Option<String>,
 }
 
 /// The hashes by which a table is acknowledged.
@@ -37,29 +33,25 @@ pub fn in_force(table: &Table) -> InForce {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Keeps `table`, which was made of a file with the hash `last_read`, up to date with `config`.
+    /// Keeps `table`, which is acknowledged, up to date with `config`.
     pub fn new(
         config: PathBuf,
         repositories: PathBuf,
         table: Arc<ArcSwap<Table>>,
-        ack: AckWriter,
-        last_read: Sha256Hex,
+        acknowledgements: Acknowledgements,
     ) -> Self {
         Self {
             config,
             repositories,
             table,
-            ack,
+            acknowledgements,
             seen: Seen::default(),
-            last_read,
-            unwritten: None,
-            complaint: None,
         }
     }
 
     fn read(&mut self) {
         match config::read(&self.config) {
-            Ok(file) if file.sha256 == self.last_read => {}
+            Ok(file) if self.acknowledgements.is_known(&file.sha256) => {}
             Ok(file) => {
                 let error = match file.config {
                     Ok(config) => Table::open(config, &self.repositories, Some(&self.table.load()))
@@ -69,24 +61,9 @@ impl Reloader {
                     Err(error) => Some(error.to_string()),
                 };
                 let generation = self.table.load().generation;
-                match &error {
-                    None => tracing::info!("generation {generation} is in force"),
-                    Some(error) => {
-                        tracing::error!("{error}; what was before (generation {generation}) stays in force");
-                    }
-                }
-                self.complaint = None;
-                self.last_read = file.sha256.clone();
-                self.unwritten = Some((file.sha256, error));
+                self.acknowledgements.took(file.sha256, error, generation);
             }
-            Err(error) => self.complain(error.to_string()),
-        }
-    }
-
-    fn complain(&mut self, complaint: String) {
-        if self.complaint.as_ref() != Some(&complaint) {
-            tracing::error!("{complaint}");
-            self.complaint = Some(complaint);
+            Err(error) => self.acknowledgements.complain(error.to_string()),
         }
     }
 }
@@ -96,14 +73,7 @@ impl Look for Reloader {
         if self.seen.may_have_changed(&self.config.join(GATE)) {
             self.read();
         }
-        if let Some((sha256, error)) = self.unwritten.take()
-            && let Err(failed) = self
-                .ack
-                .write(&sha256, &in_force(&self.table.load()), error.clone())
-        {
-            self.complain(failed.to_string());
-            self.unwritten = Some((sha256, error));
-        }
+        self.acknowledgements.settle(|| in_force(&self.table.load()));
     }
 
     fn reload(&mut self) {

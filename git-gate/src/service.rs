@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use contract::LaunchNonce;
-use guard::ack::AckWriter;
+use guard::ack::{AckWriter, Acknowledgements};
 use guard::event_log::EventLog;
 use guard::listen::{ListenAddress, Listener};
 use guard::look::LookHandle;
@@ -75,14 +75,13 @@ impl Service {
 
         let listener = Listener::bind(&options.listen)?;
         let ack = AckWriter::new(options.run, options.launch_nonce);
-        ack.write(&file.sha256, &in_force(&table.load()), None)
+        let acknowledgements = Acknowledgements::begin(ack, file.sha256, &in_force(&table.load()))
             .map_err(Failure::system("the acknowledgement"))?;
         let reloader = Reloader::new(
             options.config,
             options.repositories,
             Arc::clone(&table),
-            ack,
-            file.sha256,
+            acknowledgements,
         );
         Ok(Self {
             listener,

@@ -1,7 +1,8 @@
 use super::*;
 use crate::upstream::WayOut;
-use contract::Applied;
+use ::guard::ack::AckWriter;
 use contract::place::run::APPLIED;
+use contract::{Applied, Sha256Hex};
 
 struct Fixture {
     config: tempfile::TempDir,
@@ -29,13 +30,15 @@ impl Fixture {
         let policy = parts.compile(file.table.unwrap()).unwrap();
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let ack = AckWriter::new(run.path().to_owned(), "n-0001".parse().unwrap());
+        let acknowledgements = Acknowledgements::begin(ack, file.sha256, &in_force(&policy.load())).unwrap();
+        // What is there from now on, the reloader has written.
+        fs_err::remove_file(run.path().join(APPLIED)).unwrap();
         let reloader = Reloader::new(
             config.path().to_owned(),
             parts,
             policy.clone(),
             mitm::Changes::default(),
-            ack,
-            file.sha256,
+            acknowledgements,
         );
         Self {
             config,
