@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use guard::hardening;
+use guard::program::Failure;
 
 /// How long the end of a WebSocket message that an inspector holds waits for what follows it. Long enough for a
 /// message that was sent in one go with it, short enough for whoever waits for an answer.
@@ -71,6 +72,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// For a process of its own: as many connections as it may have descriptors for.
+    pub fn of_process() -> Result<Self, Failure> {
+        let files = hardening::raise_file_limit().map_err(Failure::system("the limit on open files"))?;
+        Self::default().within(files).ok_or_else(|| {
+            Failure::Refused(format!(
+                "{files} open files are too few to serve a connection. Start it with a higher `ulimit -n`"
+            ))
+        })
+    }
+
     /// The same with as many connections as `files` descriptors are enough for; none when that is not one.
     pub fn within(mut self, files: u64) -> Option<Self> {
         let connections = hardening::connections_within(files, self.connections);

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::guard::hardening;
 use ::guard::program::Frame;
 use mitm::{Limits, ListenAddress, SystemResolver};
 use tokio::runtime::Builder;
@@ -70,17 +69,6 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
         supervise: arguments.supervise,
         resolver: Arc::new(SystemResolver),
         own_networks: upstream::own_networks().map_err(Failure::system("the network interfaces"))?,
-        limits: limits()?,
+        limits: Limits::of_process()?,
     })
-}
-
-/// As many connections as there are descriptors for.
-fn limits() -> Result<Limits, Failure> {
-    let files = hardening::raise_file_limit().map_err(Failure::system("the limit on open files"))?;
-    let Some(limits) = Limits::default().within(files) else {
-        return Err(Failure::refused(format!(
-            "{files} open files are too few to serve a connection. Start dlp with a higher `ulimit -n`"
-        )));
-    };
-    Ok(limits)
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use ::guard::hardening;
 use ::guard::program::Frame;
 use mitm::Limits;
 use tokio::runtime::Builder;
@@ -92,17 +91,6 @@ fn options(arguments: &Arguments) -> Result<Options, Failure> {
         launch_nonce: arguments.frame.launch_nonce()?,
         supervise: arguments.supervise,
         way_out,
-        limits: limits()?,
+        limits: Limits::of_process()?,
     })
-}
-
-/// As many connections as there are descriptors for.
-fn limits() -> Result<Limits, Failure> {
-    let files = hardening::raise_file_limit().map_err(Failure::system("the limit on open files"))?;
-    let Some(limits) = Limits::default().within(files) else {
-        return Err(Failure::refused(format!(
-            "{files} open files are too few to serve a connection. Start egress with a higher `ulimit -n`"
-        )));
-    };
-    Ok(limits)
 }
