@@ -26,6 +26,8 @@ pub enum Decoding {
     Literals,
     /// quoted-printable
     QuotedPrintable,
+    /// the order of the characters, or the place of letters in the alphabet
+    Turned,
     /// gzip
     Gzip,
     /// an entry of a zip archive
@@ -120,6 +122,7 @@ impl fmt::Display for DecodePath {
                 Decoding::Wide => "utf-16",
                 Decoding::Literals => "literals",
                 Decoding::QuotedPrintable => "quoted-printable",
+                Decoding::Turned => "turned",
                 Decoding::Gzip => "gzip",
                 Decoding::Zip => "zip",
                 Decoding::Pdf => "pdf",

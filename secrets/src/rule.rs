@@ -226,6 +226,13 @@ impl Rule {
             .unwrap_or("")
     }
 
+    /// Whether a match begins with a keyword, and its form speaks for itself: all begin with one, or with one of several.
+    pub(crate) fn begins_with_keyword(&self) -> bool {
+        let starts = |keyword: &String| self.regex.starts_with(&escaped(keyword));
+        let alone = self.judge == Judge::Form && !self.around;
+        alone && (self.regex.starts_with("(?:") || self.keywords.iter().any(starts))
+    }
+
     fn expand(&mut self) {
         for pattern in std::iter::once(&mut self.regex).chain(&mut self.loose) {
             *pattern = pattern

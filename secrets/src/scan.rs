@@ -28,6 +28,7 @@ mod shadow;
 mod splice;
 mod survey;
 mod text;
+mod turned;
 mod words;
 mod wrapped;
 mod written;
@@ -37,6 +38,7 @@ pub(crate) use context::{Compiled, Engine, Manner, Names, Raw, Session};
 pub(crate) use keyword::Keywords;
 pub(crate) use layer::Layer;
 pub(crate) use survey::Survey;
+pub(crate) use turned::{PREFIX, Prefixes};
 
 /// How deep encodings are undone within each other.
 pub(crate) const DEPTH: usize = 4;

@@ -6,7 +6,7 @@ use crate::finding::{Finding, without_repeats};
 use crate::known::KnownValues;
 use crate::pattern::Anchor;
 use crate::rule::{RuleError, RuleSet, Setting};
-use crate::scan::{Compiled, Engine, Keywords, Names};
+use crate::scan::{Compiled, Engine, Keywords, Names, PREFIX, Prefixes};
 use crate::stream::{Parts, Stream};
 use std::hash::RandomState;
 use std::sync::{Arc, OnceLock};
@@ -106,12 +106,19 @@ impl Scanner {
                 rule,
             });
         }
+        let prefixes = compiled
+            .iter()
+            .filter(|compiled| compiled.rule.begins_with_keyword())
+            .flat_map(|compiled| &compiled.rule.keywords)
+            .filter_map(|keyword| keyword.as_bytes().first_chunk::<PREFIX>().copied());
+        let prefixes = Prefixes::new(prefixes);
         let engine = Engine {
             keywords,
             rules: compiled,
             detectors,
             at_runs,
             at_hidden_runs,
+            prefixes,
             allowed: rules.allowed,
             hasher: RandomState::new(),
         };

@@ -49,6 +49,8 @@ enum Verdict {
     Nothing,
     /// All of it stands for these bytes.
     Bytes([u8; 4], usize),
+    /// All but its last byte does, which is looked at again.
+    Before([u8; 4], usize),
 }
 
 /// The state of one reading of a stream.
@@ -115,6 +117,11 @@ impl Unescape {
     /// The stream is over: an unfinished escape was none.
     pub(crate) fn finish(&mut self, mut out: impl FnMut(Seen)) {
         while !self.open.is_empty() {
+            if let Verdict::Before(bytes, count) = self.verdict_before(Some(b' ')) {
+                self.tell(bytes, count, None, &mut out);
+                self.open.clear();
+                return;
+            }
             out(self.open.remove(0));
             self.settle(&mut out);
         }
@@ -132,26 +139,47 @@ impl Unescape {
                     self.open.remove(0);
                 }
                 Verdict::Bytes(bytes, count) => {
+                    self.tell(bytes, count, None, out);
                     self.open.clear();
-                    for &byte in bytes.iter().take(count) {
-                        out(Seen {
-                            byte,
-                            start: first.start,
-                            end: last.end,
-                            literal: false,
-                        });
-                    }
+                }
+                Verdict::Before(bytes, count) => {
+                    self.tell(bytes, count, Some(last), out);
+                    self.open.clear();
+                    self.open.push(last);
                 }
             }
         }
     }
 
-    fn verdict(&self) -> Verdict {
-        let mut text = [0u8; LONGEST];
-        for (slot, seen) in text.iter_mut().zip(&self.open) {
-            *slot = seen.byte;
+    /// Hands out what the open escape stands for, which ends before `next` if that is there.
+    fn tell(&self, bytes: [u8; 4], count: usize, next: Option<Seen>, out: &mut impl FnMut(Seen)) {
+        let (Some(first), Some(last)) = (self.open.first(), self.open.last()) else {
+            return;
+        };
+        for &byte in bytes.iter().take(count) {
+            out(Seen {
+                byte,
+                start: first.start,
+                end: next.map_or(last.end, |next| next.start),
+                literal: false,
+            });
         }
-        let text = text.get(..self.open.len()).unwrap_or(&text);
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.verdict_before(None)
+    }
+
+    /// As if `next` had come.
+    fn verdict_before(&self, next: Option<u8>) -> Verdict {
+        let mut text = [0u8; LONGEST];
+        let bytes = self.open.iter().map(|seen| seen.byte).chain(next);
+        let mut length = 0;
+        for (slot, byte) in text.iter_mut().zip(bytes) {
+            *slot = byte;
+            length += 1;
+        }
+        let text = text.get(..length).unwrap_or(&text);
         let Some(&first) = text.first() else {
             return Verdict::Literal;
         };
@@ -161,6 +189,7 @@ impl Unescape {
             b'%' => self.but_white_space(percent(text)),
             // Quoting a quoted text doubles its backslashes; however many there are, the last one counts.
             b'\\' if collapse && text.get(1) == Some(&b'\\') => Verdict::Nothing,
+            b'\\' if self.undo == Undo::Lenient => style_sheet(text).unwrap_or_else(|| backslash(text)),
             b'\\' => self.but_white_space(backslash(text)),
             b'=' => quoted_printable(text),
             b'&' => self.but_white_space(character_reference(text)),
@@ -175,6 +204,9 @@ impl Unescape {
         match verdict {
             Verdict::Bytes([b' ' | b'\t' | b'\r' | b'\n', ..], 1) if self.undo == Undo::Unwrapped => {
                 Verdict::Bytes([0; 4], 0)
+            }
+            Verdict::Before([b' ' | b'\t' | b'\r' | b'\n', ..], 1) if self.undo == Undo::Unwrapped => {
+                Verdict::Before([0; 4], 0)
             }
             other => other,
         }
@@ -264,6 +296,25 @@ fn backslash(text: &[u8]) -> Verdict {
     }
 }
 
+/// The escape of a style sheet: two hexadecimal digits of an ASCII character, ended by a space or by the next escape. (There are others,
+/// with more digits.)
+fn style_sheet(text: &[u8]) -> Option<Verdict> {
+    match *text {
+        [_, b'2'..=b'7'] => Some(Verdict::Open),
+        [_, b'2'..=b'7', digit] if digit.is_ascii_hexdigit() => Some(Verdict::Open),
+        [_, high @ b'2'..=b'7', low, end] => {
+            let code = number(&[high, low], 16)?;
+            let byte = [u8::try_from(code).ok()?, 0, 0, 0];
+            match end {
+                b' ' => Some(Verdict::Bytes(byte, 1)),
+                b'\\' => Some(Verdict::Before(byte, 1)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 /// Three octal digits, the first of which is there. Fewer would be as often a reference to a group.
 fn octal(digits: &[u8]) -> Verdict {
     match number(digits, 8) {
@@ -301,6 +352,13 @@ fn character_reference(text: &[u8]) -> Verdict {
         let goes_on = name
             .iter()
             .all(|&byte| byte == b'#' || byte.is_ascii_alphanumeric());
+        // Readers of HTML take a number without its semicolon.
+        if let Some((_, [b'#', digits @ ..])) = name.split_last()
+            && !goes_on
+            && let Some(Verdict::Bytes(bytes, count)) = numbered(digits)
+        {
+            return Verdict::Before(bytes, count);
+        }
         return if goes_on && text.len() < LONGEST - 2 {
             Verdict::Open
         } else {
@@ -313,11 +371,17 @@ fn character_reference(text: &[u8]) -> Verdict {
         b"gt" => one(b'>'),
         b"quot" => one(b'"'),
         b"apos" => one(b'\''),
-        [b'#', b'x' | b'X', digits @ ..] if !digits.is_empty() => {
-            number(digits, 16).map_or(Verdict::Literal, character)
-        }
-        [b'#', digits @ ..] if !digits.is_empty() => number(digits, 10).map_or(Verdict::Literal, character),
+        [b'#', digits @ ..] => numbered(digits).unwrap_or(Verdict::Literal),
         _ => Verdict::Literal,
+    }
+}
+
+/// The character of a number, in hexadecimal behind an `x`.
+fn numbered(digits: &[u8]) -> Option<Verdict> {
+    match digits {
+        [] | [b'x' | b'X'] => None,
+        [b'x' | b'X', digits @ ..] => number(digits, 16).map(character),
+        digits => number(digits, 10).map(character),
     }
 }
 
@@ -396,6 +460,18 @@ mod tests {
             ),
             b"abcd/e++&&x;A&nope"
         );
+    }
+
+    #[test]
+    fn the_lenient_reading_takes_what_browsers_take() {
+        assert_eq!(
+            read(
+                Undo::Lenient,
+                br"&#103&#104;&#x70&#95-&#x;&#-\67 \68\70 \5f \d2 \7"
+            ),
+            br"ghp_-&#x;&#-ghp_\d2 \7".map(|byte| byte).as_slice()
+        );
+        assert_eq!(read(Undo::Lenient, b"&#103"), b"g");
     }
 
     #[test]

@@ -16,14 +16,8 @@ pub(super) const LIMITS: &[&str] = &[
     "base64 10 lf /",
     "od -c /",
     "decimal, lines /",
-    "reversed / token",
-    "rot13 / token",
     "spaced /",
     "dashed /",
-    "utf-32 le /",
-    "utf-32 be /",
-    "entities, open /",
-    "css /",
     "css, six /",
 ];
 

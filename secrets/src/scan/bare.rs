@@ -115,7 +115,7 @@ impl Bare {
 }
 
 /// How many characters at the start of a run belong to an escape before it; `text` begins with the byte before.
-fn escaped(text: &[u8]) -> usize {
+pub(super) fn escaped(text: &[u8]) -> usize {
     match *text {
         [b'\\', b'n' | b'r' | b't', ..] => 1,
         [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => 2,

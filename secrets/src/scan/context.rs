@@ -1,6 +1,6 @@
 //! What the parts of one scan share.
 
-use super::{Budget, Keywords, Survey};
+use super::{Budget, Keywords, Prefixes, Survey};
 use crate::allow::{AllowList, Pattern};
 use crate::finding::{DecodePath, Fingerprint};
 use crate::known::{self, KnownValues};
@@ -37,6 +37,8 @@ pub(crate) struct Engine {
     pub(crate) at_runs: Vec<u16>,
     /// Rules that are tried at runs of base64 in what was hexadecimal.
     pub(crate) at_hidden_runs: Vec<u16>,
+    /// What tokens begin with that are known by it.
+    pub(crate) prefixes: Prefixes,
     pub(crate) allowed: Vec<AllowList>,
     pub(crate) hasher: RandomState,
 }

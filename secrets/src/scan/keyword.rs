@@ -11,7 +11,7 @@
 
 use super::reading::Reading;
 use super::splice;
-use super::survey::{Survey, WIDE};
+use super::survey::{QUADS, Survey, WIDE};
 use crate::byte_table::ByteTable;
 use crate::normalise;
 use crate::rarity;
@@ -342,6 +342,11 @@ impl Keywords {
                 return;
             }
         }
+        for &at in &survey.quads {
+            if at + QUADS * 4 > fresh && !tell(at, QUADS * 4, Reading::Quad) {
+                return;
+            }
+        }
         for &at in &survey.wide {
             if at + WIDE * 2 > fresh && !tell(at, WIDE * 2, Reading::Narrow) {
                 return;
@@ -372,6 +377,7 @@ fn is_escape(text: &[u8]) -> Option<usize> {
         [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => Some(3),
         [b'\\', b'u' | b'U' | b'x' | b'/', ..] | [b'&', b'#', ..] => Some(2),
         [b'\\', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..] => Some(4),
+        [b'\\', b'2'..=b'7', digit, b' ' | b'\\', ..] if digit.is_ascii_hexdigit() => Some(4),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use super::reading::Reading;
 use super::runs::Runs;
 use super::shadow::Shadow;
 use super::text::Text;
+use super::turned::Turned;
 use super::words::Words;
 use super::{Session, Survey, context::Engine};
 use crate::finding::DecodePath;
@@ -51,6 +52,7 @@ pub(crate) struct Layer {
     runs: [Runs; RADICES.len()],
     shadows: [Shadow; Reading::ALL.len()],
     packed: Packed,
+    turned: Turned,
 }
 
 // === impl Layer ===
@@ -69,6 +71,7 @@ impl Layer {
             runs: RADICES.map(Runs::new),
             shadows: Reading::ALL.map(Shadow::new),
             packed: Packed::default(),
+            turned: Turned::default(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Layer {
             runs.scan(session, text, self.path);
         }
         self.packed.scan(session, text, self.path);
+        self.turned.scan(session, text, self.path);
         // Last: what they see again was told before.
         for shadow in &mut self.shadows {
             shadow.scan(session, text, self.path);
@@ -153,10 +157,11 @@ impl Layer {
     }
 
     fn shadow(&mut self, reading: Reading) -> &mut Shadow {
-        let [unescaped, narrow, spliced, quoted] = &mut self.shadows;
+        let [unescaped, narrow, quad, spliced, quoted] = &mut self.shadows;
         match reading {
             Reading::Unescaped => unescaped,
             Reading::Narrow => narrow,
+            Reading::Quad => quad,
             Reading::Spliced => spliced,
             Reading::Quoted => quoted,
         }
@@ -169,7 +174,11 @@ impl Layer {
 
     /// From where runs are looked for.
     fn unsurveyed_from(&self) -> u64 {
-        let own = [self.numbers.needed_from(), self.words.needed_from()];
+        let own = [
+            self.numbers.needed_from(),
+            self.words.needed_from(),
+            self.turned.needed_from(),
+        ];
         let runs = self.runs.iter().map(Runs::needed_from);
         let bare = self.bare.iter().map(Bare::needed_from);
         own.into_iter()
@@ -186,6 +195,7 @@ impl Layer {
             self.numbers.needed_from(),
             self.words.needed_from(),
             self.packed.needed_from(),
+            self.turned.needed_from(),
         ];
         let runs = self.runs.iter().map(Runs::needed_from);
         let bare = self.bare.iter().map(Bare::needed_from);
@@ -204,6 +214,7 @@ impl Layer {
             self.attempts.hold_from(),
             self.numbers.hold_from(),
             self.words.hold_from(),
+            self.turned.hold_from(),
         ];
         let runs = self.runs.iter().map(Runs::hold_from);
         let shadows = self.shadows.iter().map(Shadow::hold_from);
@@ -247,6 +258,7 @@ impl Layer {
             || Bare::is_worth_it(text)
             || Numbers::is_worth_it(text)
             || Words::is_worth_it(text)
+            || Turned::is_worth_it(&engine.prefixes, text)
             || RADICES.iter().any(|&radix| Runs::is_worth_it(radix, text))
     }
 }

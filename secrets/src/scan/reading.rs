@@ -11,6 +11,8 @@ pub(crate) enum Reading {
     Unescaped,
     /// without the NULs of UTF-16
     Narrow,
+    /// without the NULs of UTF-32
+    Quad,
     /// with what is put together in source code put together
     Spliced,
     /// quoted-printable undone
@@ -22,19 +24,27 @@ pub(super) enum Undoing {
     Unescape(Unescape),
     /// The last byte.
     Narrow(u8),
+    /// NULs that were not handed out.
+    Quad(Vec<Seen>),
     Splice(Splice),
 }
 
 // === impl Reading ===
 
 impl Reading {
-    pub(super) const ALL: [Self; 4] = [Self::Unescaped, Self::Narrow, Self::Spliced, Self::Quoted];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Unescaped,
+        Self::Narrow,
+        Self::Quad,
+        Self::Spliced,
+        Self::Quoted,
+    ];
 
     /// What findings say of it.
     pub(super) fn decoding(self) -> Decoding {
         match self {
             Self::Unescaped => Decoding::Escapes,
-            Self::Narrow => Decoding::Wide,
+            Self::Narrow | Self::Quad => Decoding::Wide,
             Self::Spliced => Decoding::Literals,
             Self::Quoted => Decoding::QuotedPrintable,
         }
@@ -44,6 +54,7 @@ impl Reading {
         match self {
             Self::Unescaped => Undoing::Unescape(Unescape::new(Undo::Lenient)),
             Self::Narrow => Undoing::Narrow(0),
+            Self::Quad => Undoing::Quad(Vec::new()),
             Self::Spliced => Undoing::Splice(Splice::default()),
             Self::Quoted => Undoing::Unescape(Unescape::new(Undo::QuotedPrintable)),
         }
@@ -58,6 +69,21 @@ impl Undoing {
         match self {
             Self::Unescape(unescape) => unescape.push(seen, out),
             Self::Splice(splice) => splice.push(seen, out),
+            Self::Quad(nuls) => {
+                // Three NULs between characters belong to them.
+                if seen.byte == 0 {
+                    nuls.push(seen);
+                    if nuls.len() > 3 {
+                        out(nuls.remove(0));
+                    }
+                } else {
+                    if nuls.len() != 3 {
+                        nuls.iter().for_each(|&nul| out(nul));
+                    }
+                    nuls.clear();
+                    out(seen);
+                }
+            }
             Self::Narrow(last) => {
                 // One NUL behind a character belongs to it.
                 if seen.byte != 0 || *last == 0 {
@@ -72,7 +98,7 @@ impl Undoing {
         match self {
             Self::Unescape(unescape) => unescape.finish(out),
             Self::Splice(splice) => splice.finish(out),
-            Self::Narrow(_) => {}
+            Self::Narrow(_) | Self::Quad(_) => {}
         }
     }
 
@@ -81,7 +107,7 @@ impl Undoing {
         match self {
             Self::Unescape(unescape) => unescape.open_since(),
             Self::Splice(splice) => splice.open_since(),
-            Self::Narrow(_) => None,
+            Self::Narrow(_) | Self::Quad(_) => None,
         }
     }
 }

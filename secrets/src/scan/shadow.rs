@@ -63,7 +63,7 @@ impl Shadow {
     /// There is an escape at `offset`, which was known `known` bytes later.
     pub(crate) fn touch(&mut self, offset: u64, known: usize) {
         let behind = match self.reading {
-            Reading::Unescaped | Reading::Narrow => BEHIND,
+            Reading::Unescaped | Reading::Narrow | Reading::Quad => BEHIND,
             Reading::Spliced | Reading::Quoted => BEHIND_ONE + known as u64,
         };
         let (start, end) = (offset.saturating_sub(BEFORE), offset + behind);

@@ -14,6 +14,9 @@ const BLOCK: usize = 64;
 /// So many characters beside NULs are UTF-16; fewer occur in binary files.
 pub(crate) const WIDE: usize = 6;
 
+/// So many characters beside three NULs are UTF-32; there are fewer numbers in a row that look like it.
+pub(crate) const QUADS: usize = 3;
+
 /// Where a text has something that a detector looks for, in offsets into it, ascending. The run at the text's end
 /// is always there, as it may go on.
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Survey {
     pub(crate) escapes: Vec<usize>,
     /// Where [`WIDE`] characters begin, each with a NUL behind it.
     pub(crate) wide: Vec<usize>,
+    /// Where [`QUADS`] letters or digits begin, each with three NULs behind it, once in a block at most.
+    pub(crate) quads: Vec<usize>,
 }
 
 /// The shortest run of `Survey::tokens`.
@@ -119,6 +124,11 @@ impl Survey {
             });
             if bits.nul | wide_before != 0 {
                 let seen = seen(block);
+                let quad = (bits.letters | bits.digits) & bits.nul >> 1 & bits.nul >> 2 & bits.nul >> 3;
+                let quads = quad & quad >> 4 & quad >> 8;
+                if quads != 0 {
+                    self.quads.push(at + quads.trailing_zeros() as usize);
+                }
                 let pair = bits.nul & (seen << 1 | seen_before);
                 let pairs = u128::from(pair) << BLOCK | u128::from(wide_before);
                 let two = pairs & pairs << 2;
@@ -154,6 +164,7 @@ impl Survey {
         }
         self.escapes.clear();
         self.wide.clear();
+        self.quads.clear();
     }
 }
 

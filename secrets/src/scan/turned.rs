@@ -1,0 +1,215 @@
+//! Tokens that are written from the last character to the first, or with their letters moved by thirteen.
+//!
+//! No keyword stands in them as it is. But a token is a run of characters of its own, so it is enough to look at the two ends of
+//! each long run: one that ends in a token's beginning turned round, or begins with it moved, is read so and scanned.
+
+use super::child::Child;
+use super::text::Text;
+use super::{Session, survey};
+use crate::byte_class;
+use crate::finding::{DecodePath, Decoding};
+use std::ops::Range;
+
+/// The shortest run that is looked at: the shortest tokens have as many characters.
+const SHORTEST: usize = survey::TOKENS;
+/// A longer run is no token.
+const LONGEST: usize = 512;
+/// Characters of a token's beginning.
+pub(crate) const PREFIX: usize = 4;
+
+/// What tokens begin with, ascending.
+#[derive(Debug, Default)]
+pub(crate) struct Prefixes(Vec<[u8; PREFIX]>);
+
+/// How far a layer is settled.
+#[derive(Default)]
+pub(crate) struct Turned {
+    resume: u64,
+    /// The end of a run that goes on.
+    hold: Option<u64>,
+}
+
+// === impl Prefixes ===
+
+impl Prefixes {
+    pub(crate) fn new(prefixes: impl Iterator<Item = [u8; PREFIX]>) -> Self {
+        let mut all: Vec<[u8; PREFIX]> = prefixes.collect();
+        all.sort_unstable();
+        all.dedup();
+        Self(all)
+    }
+
+    fn has(&self, prefix: [u8; PREFIX]) -> bool {
+        self.0.binary_search(&prefix).is_ok()
+    }
+}
+
+// === impl Turned ===
+
+impl Turned {
+    /// Whether a run of `text`, all of a layer, is a token that was turned.
+    pub(crate) fn is_worth_it(prefixes: &Prefixes, text: Text<'_>) -> bool {
+        text.survey
+            .tokens
+            .iter()
+            .any(|run| turns(prefixes, text.slice(run.clone())).is_some())
+    }
+
+    pub(crate) fn scan(&mut self, session: &mut Session<'_>, text: Text<'_>, path: DecodePath) {
+        self.hold = None;
+        let mut at = text.index(self.resume);
+        let first = text.survey.tokens.partition_point(|run| run.end <= at);
+        for run in text.survey.tokens.get(first..).unwrap_or_default() {
+            // A run that was too long when it had not ended goes on here.
+            let start = run.start.max(at);
+            if run.end == text.len() && !text.over {
+                if run.end - start > LONGEST {
+                    break;
+                }
+                self.resume = text.offset(start);
+                if run.end - start >= SHORTEST {
+                    self.hold = Some(text.offset(run.end - PREFIX));
+                }
+                return;
+            }
+            let whole = start == run.start && !starts_inside(text, start);
+            let head = text.slice(start.saturating_sub(1)..start + 2);
+            let start = start + super::bare::escaped(head);
+            let found = text.slice(start..run.end);
+            if whole && let Some(turned) = turns(&session.engine.prefixes, found) {
+                read(session, &turned, text.offset(start)..text.offset(run.end), path);
+            }
+            at = run.end;
+        }
+        self.resume = text.end();
+    }
+
+    pub(crate) fn needed_from(&self) -> Option<u64> {
+        Some(self.resume)
+    }
+
+    pub(crate) fn hold_from(&self) -> Option<u64> {
+        self.hold
+    }
+}
+
+/// Whether a run at `start` goes on with one that was given up.
+fn starts_inside(text: Text<'_>, start: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|at| text.get(at));
+    before.is_some_and(is_part)
+}
+
+fn is_part(byte: u8) -> bool {
+    byte_class::is(byte, byte_class::BASE64 | byte_class::BARE)
+}
+
+/// The token that `run` is, turned back.
+fn turns(prefixes: &Prefixes, run: &[u8]) -> Option<Vec<u8>> {
+    run.split(|&byte| byte == b'/')
+        .filter(|part| (SHORTEST..=LONGEST).contains(&part.len()))
+        .find_map(|part| {
+            // A full stop ends a sentence.
+            let part = part.strip_suffix(b".").unwrap_or(part);
+            if part
+                .first_chunk()
+                .is_some_and(|head: &[u8; PREFIX]| prefixes.has(head.map(rot13)))
+            {
+                return Some(part.iter().map(|&byte| rot13(byte)).collect());
+            }
+            let [d, c, b, a] = *part.last_chunk()?;
+            prefixes
+                .has([a, b, c, d])
+                .then(|| part.iter().rev().copied().collect())
+        })
+}
+
+fn rot13(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'm' | b'A'..=b'M' => byte + 13,
+        b'n'..=b'z' | b'N'..=b'Z' => byte - 13,
+        other => other,
+    }
+}
+
+/// Scans what a run says. Where in it a finding is, is not told: it is all of it.
+fn read(session: &mut Session<'_>, turned: &[u8], run: Range<u64>, path: DecodePath) {
+    let Some(path) = path.and(Decoding::Turned) else {
+        return;
+    };
+    let mut child = Child::new(path, (0, 1));
+    child.push(session, turned, run);
+    child.finish(session);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Scanner, Setting};
+
+    /// A GitHub token, put together so that this file holds none.
+    fn token() -> String {
+        format!("ghp_{}", "q7Zt0KxV2mB9rLwE4nYcU6sH8pDaF1gJ3iXo")
+    }
+
+    fn turned() -> [String; 2] {
+        [
+            token().chars().rev().collect(),
+            token().bytes().map(|byte| char::from(rot13(byte))).collect(),
+        ]
+    }
+
+    #[test]
+    fn a_turned_token_is_found_wherever_it_stands() {
+        let scanner = Scanner::built_in().unwrap();
+        for turned in turned() {
+            for text in [
+                turned.clone(),
+                format!("it is {turned}."),
+                format!("x=\"{turned}\";"),
+                format!("/collect/{turned}/x"),
+                format!("a\\n{turned}\\n"),
+            ] {
+                let findings = scanner
+                    .scan(text.as_bytes(), &Options::new(Setting::Traffic))
+                    .unwrap();
+                assert!(findings.iter().any(crate::Finding::blocks), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_turned_token_has_not_left_when_it_is_told() {
+        let scanner = Scanner::built_in().unwrap();
+        for turned in turned() {
+            let text = format!("it is {turned} as you asked");
+            for size in 1..text.len() {
+                let mut stream = scanner.stream(&Options::new(Setting::Traffic));
+                let (mut findings, mut left, mut read) = (Vec::new(), 0, 0);
+                for chunk in text.as_bytes().chunks(size) {
+                    let hold = stream.push(chunk, &mut findings).unwrap();
+                    if !findings.is_empty() {
+                        break;
+                    }
+                    read += chunk.len();
+                    left = read - hold;
+                }
+                assert_eq!(findings.len(), 1, "{size}");
+                assert!(left < 6 + turned.len(), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_too_long_is_given_up() {
+        let scanner = Scanner::built_in().unwrap();
+        let [reversed, _] = turned();
+        let text = format!("{}{reversed} ", "a".repeat(5000));
+        let mut stream = scanner.stream(&Options::new(Setting::Traffic));
+        let mut findings = Vec::new();
+        for chunk in text.as_bytes().chunks(100) {
+            stream.push(chunk, &mut findings).unwrap();
+        }
+        stream.finish(&mut findings).unwrap();
+        assert_eq!(findings, []);
+    }
+}
