@@ -133,6 +133,11 @@ impl PathPrefix {
         };
         self.decoded.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
     }
+
+    /// Whether everything under the other one falls under this one.
+    pub fn includes(&self, other: &Self) -> bool {
+        self.covers(&other.decoded)
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +147,22 @@ mod tests {
 
     fn prefix(text: &str) -> PathPrefix {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_prefix_includes_what_lies_below_it() {
+        for (all, some) in [
+            ("/a", "/a"),
+            ("/a", "/a/"),
+            ("/a/", "/a/b"),
+            ("/", "/a"),
+            ("/%61/", "/a/b/"),
+        ] {
+            assert!(prefix(all).includes(&prefix(some)), "{all} {some}");
+        }
+        for (all, other) in [("/a/", "/a"), ("/a/b/", "/a/"), ("/a", "/ab")] {
+            assert!(!prefix(all).includes(&prefix(other)), "{all} {other}");
+        }
     }
 
     #[test]

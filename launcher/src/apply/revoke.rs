@@ -81,7 +81,7 @@ pub fn lasting(
     };
     let entries = crate::audit::read(&target.audit())?;
     let standing = Standing::of(&entries, host, Some(present));
-    let Some(without) = standing.without(proposal, present, was) else {
+    let Some(without) = standing.without(proposal, present) else {
         return Ok(None);
     };
     let routes = before

@@ -7,20 +7,12 @@
 //! An approval says less than it does: without paths it takes whatever the route has, and every path where it brings the host. So what
 //! was approved is replayed in its order, not subtracted. Whatever the replay does not explain is the operator's own edit.
 
-use contract::audit::{Asked, AuditEntry, AuditEvent, LastingChange, Outcome};
-use contract::{Addition, EnvName, HostName, Method, PathPrefix, ProposalId, Route};
-use std::collections::BTreeMap;
+mod part;
 
-/// What one claim says about paths, or about methods.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part<T> {
-    /// Nothing: all of them where it brings the host, else those that the route has.
-    NotAsked,
-    /// All of them, by the operator's hand.
-    All,
-    /// These.
-    Only(Vec<T>),
-}
+use contract::audit::{Asked, AuditEntry, AuditEvent, LastingChange, Outcome};
+use contract::{Addition, EnvName, HostName, Method, PathPrefix, ProposalId, Route, RouteAuth};
+use part::{Part, narrowed, reconciled};
+use std::collections::BTreeMap;
 
 /// What one approval, or the operator, wants admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +22,13 @@ struct Claim {
     paths: Part<PathPrefix>,
     methods: Part<Method>,
     token_ref: Option<EnvName>,
+    /// The filters of the route that it was approved with, as far as nothing was taken out of them since: what it has of what it did not
+    /// ask for, should it be the first one left.
+    found: Filters,
 }
 
 /// A route's filters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Filters {
     paths: Option<Vec<PathPrefix>>,
     methods: Option<Vec<Method>>,
@@ -43,6 +38,8 @@ struct Filters {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
     claims: Vec<Claim>,
+    /// The credential that came with the approval that brought the host.
+    auth: Option<RouteAuth>,
 }
 
 /// The route without one approval.
@@ -93,7 +90,11 @@ impl Standing {
                 AuditEvent::Outcome { .. } if outcome == Some(true) => {
                     if let (Some(lasting), Some(asked)) = (applying.remove(id), asked.get(id)) {
                         standing.reconcile(lasting.before.as_ref());
-                        standing.claims.extend(Claim::of(id, asked));
+                        if standing.claims.is_empty() {
+                            standing.auth = lasting.after.auth.clone();
+                        }
+                        let claim = Claim::of(id, asked, lasting.before.as_ref());
+                        standing.claims.extend(claim);
                     }
                 }
                 _ => {}
@@ -103,14 +104,8 @@ impl Standing {
         standing
     }
 
-    /// The present route as it would be had this proposal never been approved; `brought` is what that approval made of it. `None` when the
-    /// proposal has no claim on it (any more).
-    pub fn without(
-        &self,
-        proposal: &ProposalId,
-        present: &Route,
-        brought: &LastingChange,
-    ) -> Option<Without> {
+    /// The present route as it would be had this proposal never been approved. `None` when the proposal has no claim on it (any more).
+    pub fn without(&self, proposal: &ProposalId, present: &Route) -> Option<Without> {
         let is_it = |claim: &&Claim| claim.owner.as_ref() == Some(proposal);
         let gone = self.claims.iter().find(is_it)?;
         let mut others = self.clone();
@@ -126,7 +121,9 @@ impl Standing {
         let mut route = present.clone();
         (route.path_allowlist, route.methods) = (paths, methods);
         let brought_it = self.claims.first() == Some(gone);
-        if brought_it && present.auth == brought.after.auth && !others.asks_for_auth_of(present) {
+        // Of several that asked for it, any one may be the last.
+        let asked_for_it = gone.token_ref.is_some() && gone.token_ref.as_ref() == token_ref(present);
+        if asked_for_it && present.auth == self.auth && !others.asks_for_auth_of(present) {
             route.auth = None;
         }
         route.added_by = others.additions(&route);
@@ -140,6 +137,10 @@ impl Standing {
     fn forget(&mut self, proposal: Option<&ProposalId>) {
         self.claims
             .retain(|claim| claim.owner.is_none() || claim.owner.as_ref() != proposal);
+        if let Some(first) = self.claims.first_mut() {
+            first.paths.settle(first.found.paths.as_deref());
+            first.methods.settle(first.found.methods.as_deref());
+        }
     }
 
     /// The filters that the claims make; `None` without any claim.
@@ -159,15 +160,17 @@ impl Standing {
     /// Takes what the claims do not explain for the operator's own doing.
     fn reconcile(&mut self, actual: Option<&Route>) {
         let Some(actual) = actual else {
-            self.claims.clear();
+            *self = Self::default();
             return;
         };
+        let found = Filters::of(actual);
         let own = match self.replay() {
             None => Claim {
                 owner: None,
                 paths: Part::of_filter(actual.path_allowlist.as_deref()),
                 methods: Part::of_filter(actual.methods.as_deref()),
                 token_ref: None,
+                found,
             },
             Some(expected) => Claim {
                 owner: None,
@@ -182,15 +185,19 @@ impl Standing {
                     actual.methods.as_deref(),
                 ),
                 token_ref: None,
+                found,
             },
         };
+        for claim in &mut self.claims {
+            claim.found.narrow(actual);
+        }
         if own.paths != Part::NotAsked || own.methods != Part::NotAsked {
             self.claims.push(own);
         }
     }
 
     fn asks_for_auth_of(&self, route: &Route) -> bool {
-        let wanted = route.auth.as_ref().map(|auth| &auth.token_ref);
+        let wanted = token_ref(route);
         self.claims.iter().any(|claim| claim.token_ref.as_ref() == wanted)
     }
 
@@ -201,6 +208,7 @@ impl Standing {
             let Some(owner) = &claim.owner else { continue };
             let before = Self {
                 claims: self.claims.iter().take(at).cloned().collect(),
+                auth: None,
             };
             let before = before.replay();
             let addition = Addition {
@@ -232,15 +240,19 @@ impl Standing {
             who.join(", ")
         };
         let mut stays = Vec::new();
-        for path in gone.paths.of_it(route.path_allowlist.as_deref()) {
-            let who = by(&|claim, is_first| claim.paths.has(path, is_first));
+        for path in gone
+            .paths
+            .admitted_by(route.path_allowlist.as_deref(), PathPrefix::includes)
+        {
+            let who = by(&|claim, is_first| claim.paths.has(path, PathPrefix::includes, is_first));
             stays.push(format!("{}{path}: {who}", route.host));
         }
-        for method in gone.methods.of_it(route.methods.as_deref()) {
-            let who = by(&|claim, is_first| claim.methods.has(method, is_first));
+        for method in gone.methods.admitted_by(route.methods.as_deref(), Method::eq) {
+            let who = by(&|claim, is_first| claim.methods.has(method, Method::eq, is_first));
             stays.push(format!("{method} {}: {who}", route.host));
         }
-        if stays.is_empty() && brought_it {
+        let asked_for_nothing = gone.paths == Part::NotAsked && gone.methods == Part::NotAsked;
+        if stays.is_empty() && (brought_it || asked_for_nothing) {
             stays.push(format!("{}: {}", route.host, by(&|_, _| true)));
         }
         stays
@@ -256,8 +268,22 @@ impl Without {
     }
 }
 
+impl Filters {
+    fn of(route: &Route) -> Self {
+        Self {
+            paths: route.path_allowlist.clone(),
+            methods: route.methods.clone(),
+        }
+    }
+
+    fn narrow(&mut self, to: &Route) {
+        self.paths = narrowed(self.paths.as_ref(), to.path_allowlist.clone());
+        self.methods = narrowed(self.methods.as_ref(), to.methods.clone());
+    }
+}
+
 impl Claim {
-    fn of(id: &ProposalId, asked: &Asked) -> Option<Self> {
+    fn of(id: &ProposalId, asked: &Asked, before: Option<&Route>) -> Option<Self> {
         let Asked::Route {
             path_allowlist,
             methods,
@@ -272,6 +298,7 @@ impl Claim {
             paths: Part::asked(path_allowlist),
             methods: Part::asked(methods),
             token_ref: token_ref.clone(),
+            found: before.map(Filters::of).unwrap_or_default(),
         })
     }
 
@@ -283,110 +310,8 @@ impl Claim {
     }
 }
 
-impl<T: Clone + PartialEq> Part<T> {
-    fn asked(items: &[T]) -> Self {
-        match items {
-            [] => Self::NotAsked,
-            items => Self::Only(items.to_vec()),
-        }
-    }
-
-    fn of_filter(filter: Option<&[T]>) -> Self {
-        filter.map_or(Self::All, |items| Self::Only(items.to_vec()))
-    }
-
-    /// The filter of a route that it brings.
-    fn brings(&self) -> Option<Vec<T>> {
-        match self {
-            Self::NotAsked | Self::All => None,
-            Self::Only(items) => Some(items.clone()),
-        }
-    }
-
-    /// What it makes of a filter that is there.
-    fn extends(&self, filter: &mut Option<Vec<T>>) {
-        match (self, filter) {
-            (Self::All, filter) => *filter = None,
-            (Self::Only(items), Some(present)) => {
-                for item in items {
-                    if !present.contains(item) {
-                        present.push(item.clone());
-                    }
-                }
-            }
-            (Self::NotAsked | Self::Only(_), _) => {}
-        }
-    }
-
-    /// Whether it wants the item; the first claim, which brings the route, wants everything where it asks for nothing.
-    fn has(&self, item: &T, is_first: bool) -> bool {
-        match self {
-            Self::Only(items) => items.contains(item),
-            Self::All => true,
-            Self::NotAsked => is_first,
-        }
-    }
-
-    /// The items of a filter that it names.
-    fn of_it<'f>(&self, filter: Option<&'f [T]>) -> impl Iterator<Item = &'f T> {
-        let named = |item: &&T| matches!(self, Self::Only(items) if items.contains(item));
-        filter.unwrap_or_default().iter().filter(named)
-    }
-
-    /// What it adds to a filter, where there is a route already, as far as that is in force.
-    fn adds(&self, before: Option<Option<&[T]>>, in_force: Option<&[T]>) -> Vec<T> {
-        let (Self::Only(items), Some(Some(before))) = (self, before) else {
-            return Vec::new();
-        };
-        let is_new =
-            |item: &&T| !before.contains(item) && in_force.is_some_and(|in_force| in_force.contains(item));
-        items.iter().filter(is_new).cloned().collect()
-    }
-
-    /// Takes out what a filter has not.
-    fn narrow(&mut self, to: &[T]) {
-        if let Self::Only(items) = self {
-            items.retain(|item| to.contains(item));
-        }
-    }
-}
-
-/// Makes the claims yield the filter that there is, as far as something was taken out; what was added is given back, as the operator's.
-fn reconciled<'c, T: Clone + PartialEq + 'c>(
-    claims: impl Iterator<Item = &'c mut Part<T>>,
-    expected: Option<&[T]>,
-    actual: Option<&[T]>,
-) -> Part<T> {
-    let Some(actual) = actual else {
-        return match expected {
-            None => Part::NotAsked,
-            Some(_) => Part::All,
-        };
-    };
-    for (at, claim) in claims.enumerate() {
-        match claim {
-            // Whoever had all of it has what is left.
-            Part::All => *claim = Part::Only(actual.to_vec()),
-            Part::NotAsked if at == 0 => *claim = Part::Only(actual.to_vec()),
-            claim => claim.narrow(actual),
-        }
-    }
-    let expected = expected.unwrap_or(actual);
-    let added = actual.iter().filter(|item| !expected.contains(item));
-    let added: Vec<T> = added.cloned().collect();
-    Part::asked(&added)
-}
-
-/// What is in both; `None` is everything.
-fn narrowed<T: Clone + PartialEq>(present: Option<&Vec<T>>, without: Option<Vec<T>>) -> Option<Vec<T>> {
-    match (present, without) {
-        (None, without) => without,
-        (Some(present), None) => Some(present.clone()),
-        (Some(present), Some(without)) => {
-            let both = present.iter().filter(|item| without.contains(item));
-            Some(both.cloned().collect())
-        }
-    }
+fn token_ref(route: &Route) -> Option<&EnvName> {
+    route.auth.as_ref().map(|auth| &auth.token_ref)
 }
 
 #[cfg(test)]

@@ -146,7 +146,10 @@ fn of_a_host_that_an_approval_brought_another_ones_part_stays_and_no_more() {
     for_good(&fixture, 2, "new.example", &["/b/c/"], &["GET"]);
     assert_eq!(route(&fixture, "new.example"), "/a/,/b/,/b/c/ GET,POST");
     let shown = revoked(&fixture, "p-00000001");
-    assert_eq!(shown.stays, ["GET new.example: p-00000002"]);
+    assert_eq!(
+        shown.stays,
+        ["new.example/b/c/: p-00000002", "GET new.example: p-00000002"]
+    );
     assert_eq!(route(&fixture, "new.example"), "/b/c/ GET");
     assert_eq!(
         added_by(&fixture, "new.example")[0].proposal_id.as_str(),
@@ -269,63 +272,105 @@ fn what_the_operator_wrote_by_hand_stays_and_what_was_taken_out_does_not_come_ba
     assert_eq!(route(&fixture, "new.example"), "/own/ GET");
 }
 
-#[test]
-fn a_credential_goes_with_the_approval_that_brought_it() {
+/// A credential's route after the revocations, in their order, of approvals that each asked for a credential or none.
+fn auth_without(asked: &[&str], revoked: &[usize]) -> Option<contract::RouteAuth> {
     let fixture = Fixture::new();
-    let standing = |asked: &str| {
-        let route: Route = serde_json::from_value(json!({"host": "new.example", "path_allowlist": ["/a/"],
-            "auth": {"scheme": "Bearer", "token_ref": "TOKEN", "token_env": "EGRESS_TOKEN_0"}}))
-        .unwrap();
-        let was = LastingChange {
-            before: None,
-            after: route.clone(),
-        };
-        let second = LastingChange {
-            before: Some(route.clone()),
-            after: route.clone(),
-        };
-        let ask = |token: &str| -> contract::audit::Asked {
-            let mut asked = json!({"for": "route", "host": "new.example", "path_allowlist": ["/a/"]});
-            if !token.is_empty() {
-                asked["token_ref"] = json!(token);
-            }
-            serde_json::from_value(asked).unwrap()
-        };
-        let log = fixture.target.audit();
-        let _ = fs_err::remove_file(log.path());
-        for (id, asked, lasting) in [
-            ("p-00000001", ask("TOKEN"), &was),
-            ("p-00000002", ask(asked), &second),
-        ] {
-            let id: ProposalId = id.parse().unwrap();
-            let events = [
-                AuditEvent::Proposed {
-                    tool: "egress-block".to_owned(),
-                    proposal_sha256: Sha256Hex::of(b""),
-                    created_at: Timestamp::from_millis(0),
-                    asked,
-                    justification: String::new(),
-                    denial_id: None,
-                },
-                AuditEvent::Applying {
-                    changes: Vec::new(),
-                    lasting: Some(Box::new(lasting.clone())),
-                    resumed: false,
-                },
-                AuditEvent::Outcome {
-                    outcome: Outcome::Applied,
-                    now: String::new(),
-                },
-            ];
-            log.append(events.map(|event| Note::launcher(event).joined(Some(&id), None)))
-                .unwrap();
-        }
-        let entries = crate::audit::read(&log).unwrap();
-        let standing = Standing::of(&entries, &route.host, Some(&route));
-        let first = "p-00000001".parse().unwrap();
-        standing.without(&first, &route, &was).unwrap().route.unwrap()
+    let route: Route = serde_json::from_value(json!({"host": "new.example", "path_allowlist": ["/a/"],
+        "auth": {"scheme": "Bearer", "token_ref": "TOKEN", "token_env": "EGRESS_TOKEN_0"}}))
+    .unwrap();
+    let log = fixture.target.audit();
+    let id = |number: usize| format!("p-{number:08}").parse::<ProposalId>().unwrap();
+    let noted = |id: &ProposalId, events: Vec<AuditEvent>| {
+        let notes = events
+            .into_iter()
+            .map(|event| Note::launcher(event).joined(Some(id), None));
+        log.append(notes).unwrap();
     };
-    assert_eq!(standing("").auth, None);
-    assert_eq!(standing("OTHER").auth, None);
-    assert!(standing("TOKEN").auth.is_some());
+    let applied = || AuditEvent::Outcome {
+        outcome: Outcome::Applied,
+        now: String::new(),
+    };
+    for (number, token) in asked.iter().enumerate() {
+        let mut asked = json!({"for": "route", "host": "new.example", "path_allowlist": ["/a/"]});
+        if !token.is_empty() {
+            asked["token_ref"] = json!(token);
+        }
+        let lasting = LastingChange {
+            before: (number > 0).then(|| route.clone()),
+            after: route.clone(),
+        };
+        let proposed = AuditEvent::Proposed {
+            tool: "egress-block".to_owned(),
+            proposal_sha256: Sha256Hex::of(b""),
+            created_at: Timestamp::from_millis(0),
+            asked: serde_json::from_value(asked).unwrap(),
+            justification: String::new(),
+            denial_id: None,
+        };
+        let applying = AuditEvent::Applying {
+            changes: Vec::new(),
+            lasting: Some(Box::new(lasting)),
+            resumed: false,
+        };
+        noted(&id(number), vec![proposed, applying, applied()]);
+    }
+    let mut present = route;
+    for number in revoked {
+        let entries = crate::audit::read(&log).unwrap();
+        let standing = Standing::of(&entries, &present.host, Some(&present));
+        present = standing.without(&id(*number), &present).unwrap().route.unwrap();
+        let (host, changes) = (present.host.clone(), Vec::new());
+        noted(
+            &id(*number),
+            vec![AuditEvent::Revoking { host, changes }, applied()],
+        );
+    }
+    present.auth
+}
+
+#[test]
+fn a_credential_goes_with_the_last_approval_that_asked_for_it() {
+    assert_eq!(auth_without(&["TOKEN", ""], &[0]), None);
+    assert_eq!(auth_without(&["TOKEN", "OTHER"], &[0]), None);
+    assert!(auth_without(&["TOKEN", "TOKEN"], &[0]).is_some());
+    assert!(auth_without(&["TOKEN", "", "TOKEN"], &[2]).is_some());
+    for order in [[0, 2], [2, 0]] {
+        assert_eq!(auth_without(&["TOKEN", "", "TOKEN"], &order), None, "{order:?}");
+    }
+}
+
+#[test]
+fn in_whatever_order_approvals_are_revoked_what_one_alone_asked_for_goes_with_it() {
+    for order in [["p-00000001", "p-00000003"], ["p-00000003", "p-00000001"]] {
+        let (fixture, _guard) = fixture();
+        for_good(&fixture, 1, "new.example", &["/a/"], &["GET"]);
+        for_good(&fixture, 2, "new.example", &["/b/"], &[]);
+        for_good(&fixture, 3, "new.example", &["/c/"], &["POST"]);
+        for id in order {
+            revoked(&fixture, id);
+        }
+        assert_eq!(route(&fixture, "new.example"), "/b/ GET", "{order:?}");
+    }
+}
+
+#[test]
+fn a_revocation_of_what_is_admitted_all_the_same_says_so() {
+    let (fixture, _guard) = fixture();
+    // Under the manifest's own `/x/`.
+    for_good(&fixture, 1, "api.example", &["/x/y/"], &[]);
+    let shown = revoked(&fixture, "p-00000001");
+    assert_eq!(shown.stays, ["api.example/x/y/: your own routes"]);
+    // Nothing that it has not.
+    for_good(&fixture, 2, "api.example", &[], &[]);
+    let shown = revoked(&fixture, "p-00000002");
+    assert_eq!(shown.stays, ["api.example: your own routes"]);
+    // Of a host that is open without it.
+    for_good(&fixture, 3, "new.example", &[], &[]);
+    for_good(&fixture, 4, "new.example", &["/a/"], &["POST"]);
+    let shown = revoked(&fixture, "p-00000004");
+    assert_eq!(
+        shown.stays,
+        ["new.example/a/: p-00000003", "POST new.example: p-00000003"]
+    );
+    assert!(shown.change.statement.contains("others still grant"));
 }

@@ -121,8 +121,7 @@ impl Life {
 
     fn revoke(&mut self, id: &ProposalId) {
         let Some(present) = self.route.clone() else { return };
-        let lasting = self.lasting[id].clone();
-        let without = self.standing().without(id, &present, &lasting);
+        let without = self.standing().without(id, &present);
         let Some(without) = without else { return };
         let host = present.host.clone();
         let changes = Vec::new();
@@ -188,6 +187,30 @@ proptest! {
                 prop_assert!(within(Some(&ask.path_allowlist), route.path_allowlist.as_ref()), "{ask:?}: {route:?}");
                 prop_assert!(within(Some(&ask.methods), route.methods.as_ref()), "{ask:?}: {route:?}");
             }
+        }
+        if let Some(route) = &life.route {
+            let of_live = |id: &ProposalId| live.iter().any(|at| self::id(*at) == *id);
+            let granted = life.lasting.iter().filter(|(id, _)| of_live(id));
+            let granted: Vec<(&RouteAsk, Option<&Route>)> = granted
+                .map(|(id, lasting)| (&asks[id.as_str()[2..].parse::<usize>().unwrap()], lasting.before.as_ref()))
+                .collect();
+            // What was asked for or, where nothing was, what there was.
+            let paths: Vec<Option<&Vec<PathPrefix>>> = granted.iter().map(|(ask, before)| match ask.path_allowlist.is_empty() {
+                true => before.and_then(|before| before.path_allowlist.as_ref()),
+                false => Some(&ask.path_allowlist),
+            }).chain(base.iter().map(|base| base.path_allowlist.as_ref())).collect();
+            let methods: Vec<Option<&Vec<Method>>> = granted.iter().map(|(ask, before)| match ask.methods.is_empty() {
+                true => before.and_then(|before| before.methods.as_ref()),
+                false => Some(&ask.methods),
+            }).chain(base.iter().map(|base| base.methods.as_ref())).collect();
+            for path in route.path_allowlist.iter().flatten() {
+                prop_assert!(paths.iter().any(|some| some.is_none_or(|some| some.contains(path))), "{path}: {granted:?}");
+            }
+            for method in route.methods.iter().flatten() {
+                prop_assert!(methods.iter().any(|some| some.is_none_or(|some| some.contains(method))), "{method}: {granted:?}");
+            }
+            prop_assert!(route.path_allowlist.is_some() || paths.contains(&None), "{granted:?}");
+            prop_assert!(route.methods.is_some() || methods.contains(&None), "{granted:?}");
         }
         if live.is_empty() {
             let filters = |route: &Route| (route.path_allowlist.clone(), route.methods.clone());
