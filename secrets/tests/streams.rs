@@ -408,6 +408,36 @@ fn an_ordinary_event_leaves_at_once() {
     assert_eq!(findings, []);
 }
 
+#[test]
+fn what_may_be_the_next_line_of_base64_is_held_until_that_is_known() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let token = String::from_utf8(secret(2)).unwrap();
+    for (width, between) in [
+        (32, "\n"),
+        (36, "\\n"),
+        (40, " "),
+        (44, "\r\n    "),
+        (56, "\\r\\n"),
+    ] {
+        // The token lies within the second line, or ends there.
+        for before in width / 4 * 3 - 6..width / 4 * 3 + 12 {
+            let text = STANDARD.encode(format!(
+                "{} {token} and what follows it, which is of some length, for a third line of them",
+                "a".repeat(before)
+            ));
+            let lines: Vec<_> = text.as_bytes().chunks(width).collect();
+            let text = lines.join(between.as_bytes());
+            let told = stream(text.chunks(1));
+            assert!(!told.is_empty(), "{width} {before}");
+            assert!(
+                told.iter().all(|(finding, left)| *left < finding.span.end),
+                "{width} {before}"
+            );
+        }
+    }
+}
+
 /// What each rule finds in its example behind `offset` other bytes, moved back to the beginning.
 fn found_behind(offset: usize, example: &str, rule: &str, size: usize) -> Vec<String> {
     let before = &b"a b c. ".repeat(20)[..offset];

@@ -244,11 +244,13 @@ impl Runs {
     }
 
     pub(crate) fn hold_from(&self) -> Option<u64> {
-        self.open
+        let open = self.open.as_ref()?;
+        let held = open
+            .texts
             .iter()
-            .flat_map(|open| &open.texts)
-            .flat_map(|one| one.child.hold_from().into_iter().chain(one.reader.open_since()))
-            .min()
+            .flat_map(|one| one.child.hold_from().into_iter().chain(one.reader.open_since()));
+        // What is behind the run may be its next line, and is not decoded before that is known.
+        held.chain([self.resume]).min()
     }
 
     pub(crate) fn earliest(&self) -> Option<u64> {
