@@ -98,10 +98,12 @@ impl Cleanup {
             let set_aside = argument
                 .parse()
                 .ok()
-                .filter(|slug| folder::aside(home, slug).is_dir());
+                .filter(|slug| folder::is_set_aside(home, slug));
             let bottle = match (observe::find(bottles, argument), set_aside) {
-                (Ok(bottle), _) => bottle,
-                (Err(_), Some(slug)) => {
+                (Ok(bottle), None) => bottle,
+                (Ok(bottle), Some(slug)) if bottle.slug == slug => bottle,
+                // Not one whose slug only begins so.
+                (_, Some(slug)) => {
                     discarded.insert(slug);
                     continue;
                 }

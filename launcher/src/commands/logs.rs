@@ -7,7 +7,7 @@ use crate::engine::resources::Container;
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::lifecycle::interrupt::Interrupts;
-use crate::lifecycle::{Bottle, observe};
+use crate::lifecycle::{Bottle, folder, observe};
 use crate::naming;
 use clap::Args;
 use contract::Slug;
@@ -40,9 +40,19 @@ impl Logs {
         let home = context.home()?;
         let engine = Engine::connect(&context.environment).await?;
         let bottles = observe::all(&engine, &home).await?;
-        let bottle = observe::find(&bottles, &self.slug).map_err(|error| over(error, &home, &self.slug))?;
+        let bottle = match (observe::find(&bottles, &self.slug), self.slug.parse::<Slug>()) {
+            (Ok(bottle), _) => bottle,
+            (Err(error), Ok(slug)) => match folder::logs_aside(&home, &slug) {
+                Some(log) => return self.kept(context, &slug, &log),
+                None => return Err(over(error, &home, &slug)),
+            },
+            (Err(error), Err(_)) => return Err(error),
+        };
         if bottle.owned.containers.is_empty() {
-            return self.kept(context, bottle, &home.state(&bottle.slug).compose_log());
+            let log = Some(home.state(&bottle.slug).compose_log()).filter(|log| log.is_file());
+            let log = log.or_else(|| folder::logs_aside(&home, &bottle.slug));
+            let log = log.unwrap_or_else(|| home.state(&bottle.slug).compose_log());
+            return self.kept(context, &bottle.slug, &log);
         }
         let part = if self.follow { Part::Follow } else { Part::All };
         let lines: Vec<Lines> = self
@@ -112,18 +122,11 @@ impl Logs {
     }
 
     /// A bottle that is down: what was kept of its logs.
-    fn kept(&self, context: &Context, bottle: &Bottle, log: &std::path::Path) -> Result<()> {
+    fn kept(&self, context: &Context, slug: &Slug, log: &std::path::Path) -> Result<()> {
         let text = fs_err::read_to_string(log).map_err(|error| {
-            Error::failed(format!(
-                "{} does not run, and its logs were not kept",
-                bottle.slug
-            ))
-            .because(error)
+            Error::failed(format!("{slug} does not run, and its logs were not kept")).because(error)
         })?;
-        let container = self
-            .guard
-            .as_deref()
-            .map(|guard| naming::container(&bottle.slug, guard));
+        let container = self.guard.as_deref().map(|guard| naming::container(slug, guard));
         for line in text.lines() {
             // `container  | time text`; v1 may shorten the name to the service.
             let (from, rest) = line.split_once('|').unwrap_or(("", line));
@@ -132,7 +135,7 @@ impl Logs {
                 continue;
             }
             if context.printer.wants_json() {
-                let service = naming::service_of(&bottle.slug, from);
+                let service = naming::service_of(slug, from);
                 context.printer.json_line(&Line::of(service, rest.trim_start()))?;
             } else {
                 context.printer.data(line);
@@ -173,11 +176,8 @@ impl<'l> Line<'l> {
 }
 
 /// Of a bottle that ended and left nothing, the decisions are still there.
-fn over(error: Error, home: &Home, argument: &str) -> Error {
-    let Ok(slug) = argument.parse::<Slug>() else {
-        return error;
-    };
-    let events = home.events(&slug);
+fn over(error: Error, home: &Home, slug: &Slug) -> Error {
+    let events = home.events(slug);
     if events.is_file() {
         Error::usage(format!("{slug} has ended, and its containers' logs went with it")).hinted(format!(
             "what its guards decided is kept, one JSON line each: `zstdcat {}`",

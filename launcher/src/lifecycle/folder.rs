@@ -78,6 +78,8 @@ const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
 /// What is left of bottles that were ended without a state directory that can be read.
 const ASIDE: &str = "damaged";
+/// What its containers wrote, in there.
+pub(super) const CONTAINERS_LOG: &str = "containers.log";
 
 /// The folder that `state/` is in, a link on the way resolved: a rename does not leave a file system.
 fn beside(home: &Home) -> PathBuf {
@@ -119,11 +121,30 @@ pub fn aside(home: &Home, slug: &Slug) -> PathBuf {
     beside(home).join(ASIDE).join(slug.as_str())
 }
 
-/// Whether anything is there. A file of the operator's own in its way is nothing; what cannot be looked at may be something.
-pub(super) fn is_set_aside(home: &Home, slug: &Slug) -> bool {
+/// Everywhere that it may be: where `state/` was a link that led nowhere when the bottle was ended, it is beside the link.
+fn asides(home: &Home, slug: &Slug) -> impl Iterator<Item = PathBuf> {
+    let beside_the_link = home.root().join(ASIDE).join(slug.as_str());
+    [aside(home, slug), beside_the_link]
+        .into_iter()
+        .filter(|folder| is_anything(folder))
+}
+
+/// A file of the operator's own in its way is nothing; what cannot be looked at may be something.
+fn is_anything(folder: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
-    let looked = fs_err::symlink_metadata(aside(home, slug));
+    let looked = fs_err::symlink_metadata(folder);
     !looked.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+}
+
+/// Whether anything of the bottle was set aside.
+pub fn is_set_aside(home: &Home, slug: &Slug) -> bool {
+    asides(home, slug).next().is_some()
+}
+
+/// What its containers wrote, where that was set aside.
+pub fn logs_aside(home: &Home, slug: &Slug) -> Option<PathBuf> {
+    let mut logs = asides(home, slug).map(|folder| folder.join(CONTAINERS_LOG));
+    logs.find(|log| log.is_file())
 }
 
 /// Makes that folder.
@@ -171,14 +192,14 @@ pub(super) fn free_name(folder: &Path, name: &str) -> Result<PathBuf> {
 
 /// Removes what was set aside; whether there was anything.
 pub(super) fn remove_aside(home: &Home, slug: &Slug) -> Result<bool> {
-    let folder = aside(home, slug);
-    if !is_set_aside(home, slug) {
-        return Ok(false);
+    let mut any = false;
+    for folder in asides(home, slug) {
+        tree::remove(&folder)?;
+        // Fails where another bottle's is in it.
+        let _ = folder.parent().map(std::fs::remove_dir);
+        any = true;
     }
-    tree::remove(&folder)?;
-    // Fails where another bottle's is in it.
-    let _ = folder.parent().map(std::fs::remove_dir);
-    Ok(true)
+    Ok(any)
 }
 
 /// The bottles that have a state directory, in order.

@@ -75,10 +75,11 @@ impl Machine {
     /// The logs of its containers, in the folder that what is left of it goes to.
     async fn keep_logs(&self, bottle: &Bottle) -> Result<PathBuf> {
         let aside = folder::make_aside(&self.home, &bottle.slug)?;
-        let to = folder::free_name(&aside, "containers.log")?;
+        let to = folder::free_name(&aside, folder::CONTAINERS_LOG)?;
         let (engine, home, printer) = (&self.engine, &self.home, &self.printer);
         let lines = container_logs::keep(engine, home, &bottle.slug, &bottle.owned, &to, printer).await?;
-        if lines == 0 {
+        // Of a bottle whose state directory is away it is the mark, too, that keeps that when it comes back.
+        if lines == 0 && bottle.evidence.has_folder {
             fs_err::remove_file(&to)?;
         }
         Ok(aside)

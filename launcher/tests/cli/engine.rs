@@ -284,3 +284,59 @@ fn a_damaged_state_directory_is_moved_aside_whole_and_removed_on_the_operators_w
     assert!(!left.iter().any(|path| path.contains("bad-00000")), "{left:?}");
     assert!(left.contains(&"damaged/away-00000".to_owned()), "{left:?}");
 }
+
+#[test]
+fn what_a_bottle_left_when_its_disk_was_away_keeps_its_state_once_that_is_back() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    // Ended while nothing was there that `state` leads to, so what it wrote is beside the link.
+    let bottle = Bottle::new().set("DOCKER_HOST", &engine.host()).write(
+        "damaged/dev-ab1cd/containers.log",
+        "claude-bottle-egress-dev-ab1cd  | 2026-11-21T00:00:00Z up\n",
+    );
+    let disk = tempfile::tempdir().unwrap();
+    let work = disk.path().join("bottles/dev-ab1cd/agent/workspace/work");
+    fs_err::create_dir_all(work.parent().unwrap()).unwrap();
+    fs_err::write(&work, "days of it").unwrap();
+    fs_err::write(disk.path().join("bottles/dev-ab1cd/.lock"), "").unwrap();
+    fs_err::write(disk.path().join("bottles/dev-ab1cd/.ready"), "").unwrap();
+    std::os::unix::fs::symlink(disk.path().join("bottles"), bottle.home().join("state")).unwrap();
+    let told = bottle.run(&["cleanup"]);
+    assert!(told.contains("left alone, since it is kept: dev-ab1cd"), "{told}");
+    assert!(work.is_file());
+    let told = bottle.run(&["logs", "dev-ab1cd"]);
+    assert!(told.contains("2026-11-21T00:00:00Z up"), "{told}");
+    bottle.run(&["cleanup", "--discard", "dev-ab1cd"]);
+    assert!(!work.exists() && !bottle.home().join("damaged").exists());
+}
+
+#[test]
+fn the_logs_of_a_bottle_that_was_set_aside_are_shown_from_there() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let bottle = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .write("events/dev-ab1cd.jsonl.zst", "")
+        .write(
+            "damaged/dev-ab1cd/containers.log",
+            "claude-bottle-egress-dev-ab1cd  | 2026-11-21T00:00:00Z up\n",
+        );
+    let told = bottle.run(&["logs", "dev-ab1cd", "--json"]);
+    assert!(
+        told.starts_with(
+            "exit 0\n--- stdout\n{\"from\":\"egress\",\"time\":\"2026-11-21T00:00:00Z\",\"text\":\"up\"}\n"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn to_discard_what_was_set_aside_is_not_to_discard_a_bottle_whose_name_begins_so() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let bottle = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .write("damaged/dev-ab1cd/containers.log", "")
+        .write("state/dev-ab1cd-00000/.preserve", "");
+    let told = bottle.run(&["cleanup", "--discard", "dev-ab1cd"]);
+    assert!(told.contains("removed the kept state of dev-ab1cd\n"), "{told}");
+    assert!(bottle.home().join("state/dev-ab1cd-00000").exists());
+    assert!(!bottle.home().join("damaged").exists());
+}
