@@ -117,7 +117,7 @@ impl Unescape {
     /// The stream is over: an unfinished escape was none.
     pub(crate) fn finish(&mut self, mut out: impl FnMut(Seen)) {
         while !self.open.is_empty() {
-            if let Verdict::Before(bytes, count) = self.verdict_before(Some(b' ')) {
+            if let Verdict::Before(bytes, count) = self.verdict_at_end() {
                 self.tell(bytes, count, None, &mut out);
                 self.open.clear();
                 return;
@@ -152,6 +152,7 @@ impl Unescape {
     }
 
     /// Hands out what the open escape stands for, which ends before `next` if that is there.
+    #[inline]
     fn tell(&self, bytes: [u8; 4], count: usize, next: Option<Seen>, out: &mut impl FnMut(Seen)) {
         let (Some(first), Some(last)) = (self.open.first(), self.open.last()) else {
             return;
@@ -166,20 +167,21 @@ impl Unescape {
         }
     }
 
-    fn verdict(&self) -> Verdict {
-        self.verdict_before(None)
+    /// As if a space had come.
+    fn verdict_at_end(&self) -> Verdict {
+        let mut ended = self.clone();
+        if let Some(&last) = self.open.last() {
+            ended.open.push(Seen { byte: b' ', ..last });
+        }
+        ended.verdict()
     }
 
-    /// As if `next` had come.
-    fn verdict_before(&self, next: Option<u8>) -> Verdict {
+    fn verdict(&self) -> Verdict {
         let mut text = [0u8; LONGEST];
-        let bytes = self.open.iter().map(|seen| seen.byte).chain(next);
-        let mut length = 0;
-        for (slot, byte) in text.iter_mut().zip(bytes) {
-            *slot = byte;
-            length += 1;
+        for (slot, seen) in text.iter_mut().zip(&self.open) {
+            *slot = seen.byte;
         }
-        let text = text.get(..length).unwrap_or(&text);
+        let text = text.get(..self.open.len()).unwrap_or(&text);
         let Some(&first) = text.first() else {
             return Verdict::Literal;
         };
@@ -189,7 +191,9 @@ impl Unescape {
             b'%' => self.but_white_space(percent(text)),
             // Quoting a quoted text doubles its backslashes; however many there are, the last one counts.
             b'\\' if collapse && text.get(1) == Some(&b'\\') => Verdict::Nothing,
-            b'\\' if self.undo == Undo::Lenient => style_sheet(text).unwrap_or_else(|| backslash(text)),
+            b'\\' if self.undo == Undo::Lenient && matches!(text.get(1), Some(b'2'..=b'7')) => {
+                style_sheet(text).unwrap_or_else(|| backslash(text))
+            }
             b'\\' => self.but_white_space(backslash(text)),
             b'=' => quoted_printable(text),
             b'&' => self.but_white_space(character_reference(text)),

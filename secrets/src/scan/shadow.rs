@@ -194,14 +194,18 @@ impl Open {
     fn read(&mut self, session: &mut Session<'_>, text: Text<'_>, until: u64, gaps: &VecDeque<Range<u64>>) {
         let mut decoded = Decoded::default();
         let raw = text.slice(text.index(self.read)..text.index(until));
-        for (offset, &byte) in (self.read..).zip(raw) {
-            let seen = Seen {
-                byte,
-                start: offset,
-                end: offset + 1,
-                literal: true,
-            };
-            self.undoing.push(seen, &mut |seen| decoded.push(seen));
+        let seen = (self.read..).zip(raw).map(|(offset, &byte)| Seen {
+            byte,
+            start: offset,
+            end: offset + 1,
+            literal: true,
+        });
+        // Asked once, not for each byte.
+        match &mut self.undoing {
+            Undoing::Unescape(unescape) => {
+                seen.for_each(|seen| unescape.push(seen, |seen| decoded.push(seen)))
+            }
+            other => seen.for_each(|seen| other.push(seen, &mut |seen| decoded.push(seen))),
         }
         self.read = until.max(self.read);
         self.push(session, decoded, gaps);
@@ -246,6 +250,7 @@ struct Decoded {
 }
 
 impl Decoded {
+    #[inline]
     fn push(&mut self, seen: Seen) {
         if self.expected != Some(seen.start) {
             self.points.push((self.bytes.len() as u64, seen.start));

@@ -57,8 +57,6 @@ struct Bits {
     words: u64,
     letters: u64,
     escapes: u64,
-    quotes: u64,
-    equals: u64,
     nul: u64,
 }
 
@@ -112,11 +110,12 @@ impl Survey {
             );
             // Of quotes those count that begin something, and not behind a bracket; of equals signs those with a digit, a line's
             // end or an escape behind them. What the block beside says is not known.
+            let (quotes, equals) = quotes_and_equals(block);
             let marks = (bits.words | bits.tokens) & !(bits.letters | bits.digits) | bits.escapes;
             let last = 1 << (BLOCK - 1);
             let opening = (bits.tokens >> 1 | last) & (marks << 1 | 1);
             let written = (bits.digits | marks & !bits.between) >> 1 | last;
-            let singles = bits.escapes | bits.quotes & opening | bits.equals & written;
+            let singles = bits.escapes | quotes & opening | equals & written;
             each(singles, |bit| {
                 if at + bit >= fresh {
                     self.escapes.push(at + bit);
@@ -253,8 +252,7 @@ impl Bits {
             let hexadecimal = within(lower, b'a', b'f') | lower.simd_eq(u8x16::splat(b'x'));
             let pairs = within(all, b',', b':') & !slash | hexadecimal | space;
             let between = is(b' ') | dash;
-            let quotes = is(b'"') | is(b'\'');
-            let marks = is(b',') | is(b';') | quotes;
+            let marks = is(b',') | is(b';') | is(b'"') | is(b'\'');
             let words = letter | space | dash | under | plus | marks;
             let escapes = is(b'%') | is(b'\\') | is(b'&') | within(all, 0xc2, 0xf4);
             let word = |mask: u8x16| u64::from(mask.to_bitmask()) << shift;
@@ -265,8 +263,6 @@ impl Bits {
             bits.words |= word(words);
             bits.letters |= word(letter);
             bits.escapes |= word(escapes);
-            bits.quotes |= word(quotes | is(b'`'));
-            bits.equals |= word(is(b'='));
             bits.nul |= word(is(0));
         }
         bits
@@ -278,6 +274,20 @@ impl Bits {
 fn within(all: u8x16, first: u8, last: u8) -> u8x16 {
     let above = all - u8x16::splat(first);
     above.min(u8x16::splat(last - first)).simd_eq(above)
+}
+
+/// Apart from [`Bits`], which need all registers that there are.
+#[inline(never)]
+fn quotes_and_equals(block: &[u8; BLOCK]) -> (u64, u64) {
+    let (parts, _) = block.as_chunks::<16>();
+    let (mut quotes, mut equals) = (0, 0);
+    for (part, shift) in parts.iter().zip([0, 16, 32, 48]) {
+        let all = u8x16::new(*part);
+        let is = |byte: u8| all.simd_eq(u8x16::splat(byte));
+        quotes |= u64::from((is(b'"') | is(b'\'') | is(b'`')).to_bitmask()) << shift;
+        equals |= u64::from(is(b'=').to_bitmask()) << shift;
+    }
+    (quotes, equals)
 }
 
 fn seen(block: &[u8; BLOCK]) -> u64 {

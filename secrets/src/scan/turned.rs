@@ -14,12 +14,21 @@ use std::ops::Range;
 const SHORTEST: usize = survey::TOKENS;
 /// A longer run is no token.
 const LONGEST: usize = 512;
+/// Nor is a run with slashes a path with one.
+const LONGEST_RUN: usize = 2048;
 /// Characters of a token's beginning.
 pub(crate) const PREFIX: usize = 4;
 
-/// What tokens begin with, ascending.
-#[derive(Debug, Default)]
-pub(crate) struct Prefixes(Vec<[u8; PREFIX]>);
+/// What tokens begin with.
+pub(crate) struct Prefixes {
+    /// Ascending.
+    all: Vec<[u8; PREFIX]>,
+    /// The first two characters of each, a bit for each pair: nearly every run is done with here.
+    pairs: Box<[u64; PAIRS]>,
+}
+
+/// 65,536 bits.
+const PAIRS: usize = 1024;
 
 /// How far a layer is settled.
 #[derive(Default)]
@@ -36,12 +45,41 @@ impl Prefixes {
         let mut all: Vec<[u8; PREFIX]> = prefixes.collect();
         all.sort_unstable();
         all.dedup();
-        Self(all)
+        let mut pairs = Box::new([0; PAIRS]);
+        for &[first, second, ..] in &all {
+            if let Some(word) = pairs.get_mut(usize::from(first) << 2 | usize::from(second >> 6)) {
+                *word |= 1 << (second & 63);
+            }
+        }
+        Self { all, pairs }
     }
 
+    #[inline]
     fn has(&self, prefix: [u8; PREFIX]) -> bool {
-        self.0.binary_search(&prefix).is_ok()
+        let [first, second, ..] = prefix;
+        let word = self.pairs.get(usize::from(first) << 2 | usize::from(second >> 6));
+        word.is_some_and(|word| word >> (second & 63) & 1 == 1) && self.all.binary_search(&prefix).is_ok()
     }
+
+    /// Whether `part` ends in one turned round, or begins with one moved.
+    #[inline]
+    fn fit(&self, part: &[u8]) -> Option<Way> {
+        let head: &[u8; PREFIX] = part.first_chunk()?;
+        let &[d, c, b, a] = part.last_chunk()?;
+        if self.has([a, b, c, d]) {
+            Some(Way::Round)
+        } else if self.has(head.map(rot13)) {
+            Some(Way::Moved)
+        } else {
+            None
+        }
+    }
+}
+
+/// How a token was turned.
+enum Way {
+    Round,
+    Moved,
 }
 
 // === impl Turned ===
@@ -104,25 +142,29 @@ fn is_part(byte: u8) -> bool {
 }
 
 /// The token that `run` is, turned back.
+#[inline]
 fn turns(prefixes: &Prefixes, run: &[u8]) -> Option<Vec<u8>> {
+    if !(SHORTEST..=LONGEST_RUN).contains(&run.len()) {
+        return None;
+    }
+    // A full stop ends a sentence, and a slash a part of a path.
+    if run.last() != Some(&b'.') && !run.contains(&b'/') {
+        return turned(prefixes, run);
+    }
     run.split(|&byte| byte == b'/')
-        .filter(|part| (SHORTEST..=LONGEST).contains(&part.len()))
-        .find_map(|part| {
-            // A full stop ends a sentence.
-            let part = part.strip_suffix(b".").unwrap_or(part);
-            if part
-                .first_chunk()
-                .is_some_and(|head: &[u8; PREFIX]| prefixes.has(head.map(rot13)))
-            {
-                return Some(part.iter().map(|&byte| rot13(byte)).collect());
-            }
-            let [d, c, b, a] = *part.last_chunk()?;
-            prefixes
-                .has([a, b, c, d])
-                .then(|| part.iter().rev().copied().collect())
-        })
+        .find_map(|part| turned(prefixes, part.strip_suffix(b".").unwrap_or(part)))
 }
 
+#[inline]
+fn turned(prefixes: &Prefixes, part: &[u8]) -> Option<Vec<u8>> {
+    let way = prefixes.fit(part)?;
+    (SHORTEST..=LONGEST).contains(&part.len()).then(|| match way {
+        Way::Round => part.iter().rev().copied().collect(),
+        Way::Moved => part.iter().map(|&byte| rot13(byte)).collect(),
+    })
+}
+
+#[inline]
 fn rot13(byte: u8) -> u8 {
     match byte {
         b'a'..=b'm' | b'A'..=b'M' => byte + 13,
