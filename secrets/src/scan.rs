@@ -4,6 +4,10 @@
 //! be an encoding are decoded and scanned in turn, up to [`DEPTH`] deep. Everything works on streams: a whole
 //! buffer is a stream in one piece, so what is found does not depend on how the bytes arrive.
 //!
+//! What is not undone: characters with something between each two, lists of texts that are joined elsewhere in a program, base64 in
+//! lines of fewer than twenty characters, dumps character by character (`od -c`), style sheets' escapes of six digits, and any
+//! cipher. Of values without a form of their own see [`crate::known`].
+//!
 //! Whatever is decoded counts against a budget ([`crate::Options`]). When it is used up the scan says so, and
 //! the caller must treat the content as not scanned.
 
