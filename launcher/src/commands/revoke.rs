@@ -116,17 +116,18 @@ async fn carry_out(
     let lock = target.lock().await?;
     target.refuse_down()?;
     settle::locked(context, target, &lock).await?;
-    let same = again()?.is_some_and(|now| now.change.enforces_the_same(&shown.change));
-    if !same {
+    // Who else grants the same may have changed since, and the audit says who does.
+    let now = again()?.filter(|now| now.change.enforces_the_same(&shown.change));
+    let Some(now) = now else {
         return Err(changed(target));
-    }
+    };
     revoke::carry_out(
         context,
         target,
-        &shown.change,
+        &now.change,
         event,
-        shown.proposal.as_ref(),
-        shown.grant.as_ref(),
+        now.proposal.as_ref(),
+        now.grant.as_ref(),
     )
     .await
 }
@@ -183,4 +184,44 @@ fn tell(context: &Context, target: &Target, now: &str) -> Result<()> {
     }
     context.printer.data(now);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::fixture::{Fixture, wait};
+    use crate::proposals::decide::{self, Lasts};
+    use contract::Guard;
+    use serde_json::json;
+
+    #[test]
+    fn who_else_grants_it_is_said_as_it_is_when_it_is_done() {
+        let fixture = Fixture::new();
+        let _guard = fixture.guard(Guard::Egress, None);
+        let (context, target) = (&fixture.context, &fixture.target);
+        for number in 1..=3 {
+            let arguments = json!({"host": "api.example", "path_allowlist": ["/y/"], "justification": "x"});
+            let ask = json!({"tool": "egress-block", "arguments": arguments});
+            let id = fixture.propose(&format!("p-{number:08}"), ask);
+            let considered = fixture.consider(&id, Lasts::default());
+            wait(decide::approve(context, target, &considered)).unwrap();
+        }
+        let done = |shown: &Revocation, id: &str| {
+            let event = AuditEvent::Revoking {
+                host: shown.host.clone(),
+                changes: shown.change.changes(),
+            };
+            let again = || revoke::meant(target, &context.environment, id);
+            wait(carry_out(context, target, shown, event, again)).unwrap()
+        };
+        let meant = |id: &str| revoke::meant(target, &context.environment, id).unwrap().unwrap();
+        let shown = meant("p-00000001");
+        assert_eq!(shown.stays, ["api.example/y/: p-00000002, p-00000003"]);
+        done(&meant("p-00000003"), "p-00000003");
+        let told = done(&shown, "p-00000001");
+        assert!(
+            told.ends_with("others still grant api.example/y/: p-00000002"),
+            "{told}"
+        );
+    }
 }

@@ -65,6 +65,13 @@ impl Machine {
         if !bottle.state.is_unjudged() || bottle.owned.any_runs() {
             return Ok(false);
         }
+        if let Err(error) = crate::proposals::settle::session_over(&self.home, slug) {
+            self.printer.warning(&format!("{slug}: {error}"));
+        }
+        // Given up is what its containers wrote, not what its guards decided; the folder goes with the rest.
+        if let Err(error) = self.keep_logs(&bottle).await {
+            self.printer.warning(&format!("{slug}: {error}"));
+        }
         self.tools().by_engine(slug).await?;
         if bottle.evidence.has_folder {
             folder::remove(&self.home, slug)?;

@@ -17,6 +17,9 @@ pub struct Remote {
     pub policy: GatePolicy,
 }
 
+/// ssh's own port.
+const SSH: u16 = 22;
+
 const KEYS: &[&str] = &[
     "identity_agent",
     "identity_file",
@@ -71,13 +74,17 @@ fn one(cursor: &Cursor<'_>) -> Option<Remote> {
     if agent == fields.get("identity_file").is_some() {
         cursor.complain("write either `identity_file: ~/.ssh/key` or `identity_agent: true`");
     }
-    let host = upstream
+    let scan = upstream
         .as_ref()
-        .map_or("HOST", |upstream| upstream.value.host().as_str());
+        .map_or("ssh-keyscan -t ed25519 HOST".to_owned(), |upstream| {
+            scan(&upstream.value)
+        });
     let known_hosts = fields
         .required(
             "known_hosts",
-            &format!("write the line of the host's own key (compare it with what the host publishes): ssh-keyscan -t ed25519 {host}"),
+            &format!(
+                "write the line of the host's own key (compare it with what the host publishes): {scan}"
+            ),
         )
         .and_then(|cursor| known_hosts(&cursor, upstream.as_ref().map(|upstream| &upstream.value)));
     let policy = fields
@@ -108,18 +115,31 @@ fn known_hosts(cursor: &Cursor<'_>, upstream: Option<&Upstream>) -> Option<Strin
         && !lines.iter().any(|line| may_name(line, upstream))
     {
         let host = upstream.host();
+        let scan = scan(upstream);
         cursor.complain(format!(
-            "no line is {host}'s; write the line of its own key (compare it with what the host publishes): ssh-keyscan -t ed25519 {host}"
+            "no line is {host}'s; write the line of its own key (compare it with what the host publishes): {scan}"
         ));
         return None;
     }
     Some(text.to_owned())
 }
 
-/// Whether a line may be the upstream's: of a hashed name or a pattern only ssh can tell.
+/// The command that asks the upstream for its key: another port is another server's.
+fn scan(upstream: &Upstream) -> String {
+    let port = match upstream.port() {
+        SSH => String::new(),
+        port => format!("-p {port} "),
+    };
+    format!("ssh-keyscan {port}-t ed25519 {}", upstream.host())
+}
+
+/// Whether a line may be the upstream's: of a hashed name or a pattern only ssh can tell. One that revokes a key names none to take.
 fn may_name(line: &str, upstream: &Upstream) -> bool {
     let mut words = line.split_ascii_whitespace();
     let names = words.find(|word| !word.starts_with('@')).unwrap_or_default();
+    if line.starts_with("@revoked") {
+        return false;
+    }
     let (host, with_port) = (
         upstream.host().as_str(),
         format!("[{}]:{}", upstream.host(), upstream.port()),
@@ -128,7 +148,8 @@ fn may_name(line: &str, upstream: &Upstream) -> bool {
         name.starts_with('|')
             || name.contains(['*', '?'])
             || name.eq_ignore_ascii_case(host)
-            || name.eq_ignore_ascii_case(&with_port)
+            // For its own port ssh looks for the bare name alone.
+            || (upstream.port() != SSH && name.eq_ignore_ascii_case(&with_port))
     })
 }
 

@@ -158,11 +158,17 @@ fn auth(cursor: &Cursor<'_>) -> Option<DeclaredAuth> {
 /// The name of a host variable. What was written in its place is not shown where it may be the credential itself.
 fn token_ref(cursor: &Cursor<'_>) -> Option<At<EnvName>> {
     let text = cursor.text()?;
-    if is_likely_a_value(text) {
+    let value = || {
         cursor.complain(
             "this looks like the credential itself; write the name of the host variable that holds it, such as GITHUB_TOKEN, and keep the value out of files",
         );
-        return None;
+        None
+    };
+    if text
+        .split(|character: char| !character.is_ascii_alphanumeric())
+        .any(is_likely_a_value)
+    {
+        return value();
     }
     if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         cursor.complain(format!(
@@ -171,17 +177,18 @@ fn token_ref(cursor: &Cursor<'_>) -> Option<At<EnvName>> {
         ));
         return None;
     }
+    // In groups, as a UUID is; no name has them.
+    if text.parse::<EnvName>().is_err() && is_likely_a_value(text) {
+        return value();
+    }
     cursor.parse()
 }
 
-/// Whether a piece of it is too long and too mixed for a word of a name: `GITHUB_TOKEN_2` is none, `ghp_` with what follows is.
+/// Whether it is too long and too mixed for a word of a name: `GITHUB_TOKEN_2` has no such word, `ghp_` with what follows has.
 fn is_likely_a_value(text: &str) -> bool {
-    text.split(|character: char| !character.is_ascii_alphanumeric())
-        .any(|piece| {
-            piece.len() >= 16
-                && piece.bytes().any(|byte| byte.is_ascii_alphabetic())
-                && piece.bytes().filter(u8::is_ascii_digit).count() >= 2
-        })
+    text.len() >= 16
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && text.bytes().filter(u8::is_ascii_digit).count() >= 2
 }
 
 fn cidr(cursor: &Cursor<'_>) -> Option<ipnet::IpNet> {

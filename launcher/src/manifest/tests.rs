@@ -406,6 +406,8 @@ fn a_host_key_is_the_upstreams_own() {
     for (port, names) in [
         ("", "other.example"),
         ("", "[git.example]:2222"),
+        ("", "[git.example]:22"),
+        ("", "@revoked git.example"),
         (":2222", "[git.example]:22"),
     ] {
         let told = errors(port, names).unwrap_or_else(|| panic!("{names}"));
@@ -413,7 +415,37 @@ fn a_host_key_is_the_upstreams_own() {
             told.contains("bottles/dev.md:6: git.remotes[0].known_hosts: no line is git.example's; write"),
             "{told}"
         );
+        let port = if port.is_empty() { "" } else { "-p 2222 " };
+        assert!(
+            told.contains(&format!("ssh-keyscan {port}-t ed25519 git.example")),
+            "{told}"
+        );
     }
+}
+
+#[test]
+fn a_credential_in_the_place_of_its_name_is_not_shown() {
+    for value in [
+        "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "5d41402a-bc4b-4a76-b971-9d911017c592",
+        "sk-ant-a1b2c3d4-e5f6g7h8-i9j0",
+    ] {
+        let told = bottle_errors(&format!(
+            "egress:\n  routes:\n    - host: a.example\n      auth: {{scheme: Bearer, token_ref: {value}}}"
+        ));
+        let told = told.to_string();
+        assert!(
+            told.contains("looks like the credential itself") && !told.contains(value),
+            "{told}"
+        );
+    }
+    let told = bottle_errors(
+        "egress:\n  routes:\n    - host: a.example\n      auth: {scheme: Bearer, token_ref: \"${GITHUB_TOKEN_2024}\"}",
+    );
+    assert!(
+        told.to_string()
+            .contains("write the name alone: GITHUB_TOKEN_2024")
+    );
 }
 
 #[test]

@@ -340,3 +340,33 @@ fn to_discard_what_was_set_aside_is_not_to_discard_a_bottle_whose_name_begins_so
     assert!(bottle.home().join("state/dev-ab1cd-00000").exists());
     assert!(!bottle.home().join("damaged").exists());
 }
+
+#[test]
+fn the_questions_of_a_damaged_bottle_that_is_discarded_are_expired_and_audited() {
+    let engine = Engine::new("20.10.24", "1.41", "");
+    let ask: contract::Ask = serde_json::from_value(serde_json::json!({"tool": "egress-block",
+        "arguments": {"host": "api.example", "justification": "x"}}))
+    .unwrap();
+    let proposal = contract::Proposal {
+        schema_version: contract::SCHEMA_VERSION,
+        proposal_id: "p-00000001".parse().unwrap(),
+        asked_at: contract::Timestamp::from_millis(0),
+        dedup_key: ask.dedup_key(),
+        ask,
+        asked_by: None,
+    };
+    let bottle = Bottle::new()
+        .set("DOCKER_HOST", &engine.host())
+        .write("state/bad-00000/.lock/not-a-file", "")
+        .write("state/bad-00000/supervise/responses/.keep", "")
+        .write(
+            "state/bad-00000/supervise/proposals/p-00000001.json",
+            &serde_json::to_string(&proposal).unwrap(),
+        );
+    let told = bottle.run(&["cleanup", "--discard", "bad-00000"]);
+    assert!(told.contains("removed the kept state of bad-00000"), "{told}");
+    let audited = fs_err::read_to_string(bottle.home().join("audit/bad-00000.jsonl")).unwrap();
+    assert!(audited.contains(r#""kind":"expired""#), "{audited}");
+    let left = bottle.tree();
+    assert!(!left.iter().any(|path| path.starts_with("damaged")), "{left:?}");
+}

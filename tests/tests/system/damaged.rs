@@ -119,3 +119,23 @@ fn a_session_whose_state_directory_was_deleted_takes_its_bottle_down_when_it_end
             .is_file()
     );
 }
+
+#[test]
+fn a_bottle_without_logs_finds_its_work_again_when_its_state_directory_comes_back() {
+    let internet = internet().unwrap();
+    let home = home(&internet).unwrap();
+    let bottle = home.start("tester").unwrap();
+    let work = bottle.state().join("agent/workspace/work");
+    fs_err::write(&work, "days of it").unwrap();
+    let (state, away) = (home.path().join("state"), home.path().join("away"));
+    // Its networks and volumes are left.
+    for container in [bottle.agent(), bottle.guard("egress"), bottle.guard("pipelock")] {
+        docker(["rm", "--force", &container]).unwrap();
+    }
+    fs_err::rename(&state, &away).unwrap();
+    told(&home, &["stop", bottle.slug()]);
+    fs_err::rename(&away, &state).unwrap();
+    told(&home, &["cleanup"]);
+    assert!(work.is_file());
+    told(&home, &["cleanup", "--discard", bottle.slug()]);
+}
