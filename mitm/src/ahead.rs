@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,7 +30,8 @@ pub(crate) const AT_A_TIME: usize = 64;
 /// an upstream proxy would tell of it twice.
 const STANDS: Duration = Duration::from_secs(5);
 
-type Connecting = AbortOnDropHandle<Result<Sender, (DialError, Instant)>>;
+/// None: the other side gave it up before anything was said on it.
+type Connecting = AbortOnDropHandle<Result<Option<Sender>, (DialError, Instant)>>;
 
 /// A stream under way, or there. Not yet known: which protocol the agent speaks, and with it which key it has.
 pub(crate) struct Dialled {
@@ -71,7 +73,7 @@ pub(crate) fn go_on<P: Policy>(
     if core.pool.holds(&key) {
         return None;
     }
-    // It fails for one that could not be dialled: whoever takes it is told why.
+    // It fails for one that could not be dialled, and whoever takes it is told why; or that was given up.
     let _ = settled.send(key.clone());
     Some(Ahead {
         key,
@@ -113,12 +115,17 @@ async fn connect(
     limits: &Limits,
     slot: OwnedSemaphorePermit,
     key: oneshot::Receiver<Key>,
-) -> Result<Sender, DialError> {
-    let stream = dial(&upstream.dialer, authority, true, limits.timeouts.connect, slot).await?;
-    let key = key
-        .await
-        .map_err(|_| DialError::new(Reason::UpstreamUnreachable, "no ClientHello came from the agent"))?;
-    speak(upstream, &key, stream, limits).await
+) -> Result<Option<Sender>, DialError> {
+    let mut stream = dial(&upstream.dialer, authority, true, limits.timeouts.connect, slot).await?;
+    let key = tokio::select! {
+        biased;
+        // Nobody speaks first in TLS: this is its end.
+        _ = stream.read_u8() => return Ok(None),
+        key = key => key,
+    };
+    let key =
+        key.map_err(|_| DialError::new(Reason::UpstreamUnreachable, "no ClientHello came from the agent"))?;
+    speak(upstream, &key, stream, limits).await.map(Some)
 }
 
 /// As many as may be there.
@@ -127,14 +134,14 @@ pub(crate) fn slots() -> Arc<Semaphore> {
 }
 
 /// Waits for the connection that leads where `key` does. What went wrong with it long ago counts for nobody: such a request dials
-/// anew.
+/// anew, and so does one whose connection was given up before anything was said on it.
 pub(crate) async fn take(kept: &KeptAhead, key: &Key) -> Result<Option<Sender>, DialError> {
     let ahead = kept.lock().take_if(|ahead| ahead.key == *key);
     let Some(mut ahead) = ahead else {
         return Ok(None);
     };
     match (&mut ahead.connecting).await {
-        Ok(Ok(sender)) => Ok(Some(sender)),
+        Ok(Ok(sender)) => Ok(sender),
         Ok(Err((error, since))) if since.elapsed() < STANDS => Err(error),
         Ok(Err(_)) | Err(_) => Ok(None),
     }

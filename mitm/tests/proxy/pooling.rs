@@ -377,3 +377,37 @@ async fn a_connection_made_ahead_is_spoken_on_only_once_the_agent_names_the_host
     assert_eq!(bench.event().await.refused(), Reason::AuthorityMismatch);
     assert_eq!(within(heard.recv()).await.unwrap(), b"");
 }
+
+#[tokio::test]
+async fn a_connection_made_ahead_that_is_given_up_before_the_agent_speaks_costs_no_request() {
+    let origin = hello().await;
+    let (say, mut gone) = mpsc::unbounded_channel();
+    let address = origin.address;
+    let front = Origin::plain(serve_raw(move |mut io| {
+        let say = say.clone();
+        async move {
+            if say.is_closed() {
+                let mut behind = tokio::net::TcpStream::connect(address).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut io, &mut behind).await;
+            } else {
+                drop(io);
+                let _ = say.send(());
+            }
+        }
+    }))
+    .await;
+    let mut script = Script::direct(origin.trust());
+    script.dials_ahead = true;
+    let bench = Bench::start(script).await;
+    let name = front.name();
+    let mut agent = bench.agent().await;
+    assert_eq!(agent.connect(&name).await.status, 200);
+    within(gone.recv()).await.unwrap();
+    drop(gone);
+    let mut agent = agent
+        .tls("api.test", bench.authority.client(&[b"http/1.1"]))
+        .await
+        .unwrap();
+    assert_eq!(agent.request(get(&name, "/")).await.text(), "hello");
+    assert_eq!(front.connections(), 2);
+}
