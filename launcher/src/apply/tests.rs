@@ -1,5 +1,6 @@
 use super::fixture::{Fixture, context, slug, wait};
 use super::revoke::{self, Revocation};
+use crate::audit::Note;
 use crate::error::Result;
 use crate::home::Home;
 use crate::kill_points::injected::{self, KILL_AT};
@@ -443,6 +444,25 @@ fn what_nobody_answered_when_the_session_ends_is_expired_and_audited() {
     assert_eq!(fixture.audited(), ["proposed", "expired"]);
     let late = decide::refuse_answered(&fixture.item(&id)).unwrap_err();
     assert_eq!(late.kind().exit_code(), 4);
+}
+
+#[test]
+fn a_revocation_whose_end_was_not_noted_when_the_session_ends_has_one_in_the_audit() {
+    let fixture = Fixture::new();
+    let id = fixture.propose_host("new.example");
+    let revoking = AuditEvent::Revoking {
+        host: "new.example".parse().unwrap(),
+        changes: Vec::new(),
+    };
+    let note = Note::operator(revoking).joined(Some(&id), None);
+    fixture.target.audit().append([note]).unwrap();
+    for _ in 0..2 {
+        settle::session_over(&fixture.home, &slug()).unwrap();
+    }
+    assert_eq!(
+        fixture.audited(),
+        ["revoking", "outcome failed", "proposed", "expired"]
+    );
 }
 
 #[test]

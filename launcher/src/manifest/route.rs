@@ -170,7 +170,9 @@ fn token_ref(cursor: &Cursor<'_>) -> Option<At<EnvName>> {
     {
         return value();
     }
-    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
+        && name.parse::<EnvName>().is_ok()
+    {
         cursor.complain(format!(
             "write the name alone: {}",
             contract::text::harmless(name)

@@ -340,6 +340,16 @@ pub fn session_over(home: &Home, slug: &Slug) -> Result<()> {
         Err(error) => (Vec::new(), Err(error)),
     };
     notes.retain(|note| is_new(&index, note));
+    if let Some(open) = &index.open {
+        let event = AuditEvent::Outcome {
+            outcome: Outcome::Failed,
+            now: "the session ended before it was known to be in force; nothing is in force any more"
+                .to_owned(),
+        };
+        // Before any other outcome, which would be taken for its own.
+        let note = Note::launcher(event).joined(open.proposal_id.as_ref(), open.grant_id.as_ref());
+        target.audit().append([note])?;
+    }
     for mut item in Queue::of(home, slug)?.items {
         if item.is_pending() {
             let answer = response(&item, OperatorDecision::Expired, "session end".to_owned());

@@ -119,15 +119,20 @@ impl Life {
         Standing::of(&self.entries, &HOST.parse().unwrap(), self.route.as_ref())
     }
 
-    fn revoke(&mut self, id: &ProposalId) {
-        let Some(present) = self.route.clone() else { return };
+    fn revoke(&mut self, id: &ProposalId) -> Vec<String> {
+        let Some(present) = self.route.clone() else {
+            return Vec::new();
+        };
         let without = self.standing().without(id, &present);
-        let Some(without) = without else { return };
+        let Some(without) = without else {
+            return Vec::new();
+        };
         let host = present.host.clone();
         let changes = Vec::new();
         self.note(Some(id), AuditEvent::Revoking { host, changes });
         self.outcome(Some(id));
         self.route = without.route;
+        without.stays
     }
 
     fn edit(&mut self, to: &RouteAsk) {
@@ -177,7 +182,18 @@ proptest! {
         let mut live: Vec<usize> = (0..asks.len()).collect();
         for gone in order.iter().filter(|at| **at < asks.len()).take(count) {
             let before = life.route.clone();
-            life.revoke(&id(*gone));
+            let stays = life.revoke(&id(*gone));
+            if let Some(route) = &life.route {
+                let asked = &asks[*gone];
+                let admitted = |path: &PathPrefix| {
+                    let overlaps = |other: &PathPrefix| other.includes(path) || path.includes(other);
+                    route.path_allowlist.as_ref().is_none_or(|paths| paths.iter().any(overlaps))
+                };
+                let is_admitted = asked.path_allowlist.iter().any(admitted)
+                    || asked.path_allowlist.is_empty() && asked.methods.is_empty();
+                prop_assert!(!is_admitted || !stays.is_empty(), "{asked:?}: {route:?}");
+                prop_assert!(stays.iter().all(|line| !line.ends_with(": ")), "{stays:?}");
+            }
             live.retain(|at| at != gone);
             prop_assert!(admits_no_more(life.route.as_ref(), before.as_ref()), "{before:?} to {:?}", life.route);
             for ask in live.iter().map(|at| &asks[*at]) {
