@@ -70,6 +70,17 @@ impl Error {
         }
     }
 
+    /// Several failures of one command, each hint once.
+    pub fn all(failures: &[Self]) -> Self {
+        let mut all = Self::several(Kind::Failed, failures.iter().map(Self::to_string).collect());
+        for hint in failures.iter().flat_map(Self::hints) {
+            if !all.hints.contains(hint) {
+                all.hints.push(hint.clone());
+            }
+        }
+        all
+    }
+
     /// Exit code 1.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Kind::Failed, message)

@@ -2,7 +2,7 @@
 
 use crate::ask;
 use crate::cli::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::images::Images;
 use crate::images::libexec::Libexec;
@@ -176,7 +176,7 @@ async fn show(
 struct Work<'a> {
     machine: &'a Machine,
     count: usize,
-    failed: Vec<String>,
+    failed: Vec<Error>,
 }
 
 impl Work<'_> {
@@ -197,7 +197,7 @@ impl Work<'_> {
                     .hint(&format!("`bottle cleanup --discard {slug}` removes that, too"));
             }
             Ok(Outcome::LeftAlone | Outcome::SetAside(_)) => {}
-            Err(error) => self.failed.push(error.to_string()),
+            Err(error) => self.failed.push(error),
         }
     }
 
@@ -206,7 +206,7 @@ impl Work<'_> {
         let (machine, printer) = (self.machine, &self.machine.printer);
         let bottle = match observe::one(&machine.engine, &machine.home, &bottle.slug).await {
             Ok(bottle) => bottle,
-            Err(error) => return self.failed.push(error.to_string()),
+            Err(error) => return self.failed.push(error),
         };
         if !bottle.state.is_unjudged() || !bottle.evidence.has_folder && !bottle.evidence.has_resources {
             return;
@@ -231,7 +231,7 @@ impl Work<'_> {
             }
             Ok(Outcome::Down(_)) => self.removed(&format!("bottle {}", bottle.slug)),
             Ok(Outcome::LeftAlone) => {}
-            Err(error) => self.failed.push(error.to_string()),
+            Err(error) => self.failed.push(error),
         }
     }
 
@@ -240,7 +240,7 @@ impl Work<'_> {
             Ok(Outcome::Down(_)) => self.removed(&format!("the kept state of {slug}")),
             // Settled a moment ago, and nothing was kept.
             Ok(Outcome::LeftAlone | Outcome::SetAside(_)) => {}
-            Err(error) => self.failed.push(error.to_string()),
+            Err(error) => self.failed.push(error),
         }
     }
 
@@ -251,7 +251,7 @@ impl Work<'_> {
                     self.removed(&format!("folder {}", folder.display()));
                 }
             }
-            Err(error) => self.failed.push(error.to_string()),
+            Err(error) => self.failed.push(error),
         }
     }
 
@@ -262,13 +262,13 @@ impl Work<'_> {
                     self.removed(&format!("image {reference}"));
                 }
             }
-            Err(error) => self.failed.push(error.to_string()),
+            Err(error) => self.failed.push(error),
         }
     }
 
     fn end(self) -> Result<()> {
         if !self.failed.is_empty() {
-            return Err(Error::several(Kind::Failed, self.failed));
+            return Err(Error::all(&self.failed));
         }
         if self.count == 0 {
             self.machine.printer.message("there is nothing to remove");

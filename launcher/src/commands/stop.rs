@@ -1,7 +1,7 @@
 //! `bottle stop`
 
 use crate::cli::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::lifecycle::{Bottle, BottleState, Machine, Outcome, Settled, observe, tell_set_aside};
 use clap::Args;
 
@@ -34,13 +34,18 @@ impl Stop {
         let mut failed = Vec::new();
         for bottle in meant {
             if let Err(error) = self.stop(&machine, bottle).await {
-                failed.push(error.to_string());
+                failed.push(error);
             }
         }
         if failed.is_empty() {
             Ok(())
         } else {
-            Err(Error::several(Kind::Failed, failed).hinted("`bottle cleanup` tries again"))
+            let error = Error::all(&failed);
+            // A bottle that is damaged has its own way out.
+            Err(match error.hints() {
+                [] => error.hinted("`bottle cleanup` tries again"),
+                _ => error,
+            })
         }
     }
 

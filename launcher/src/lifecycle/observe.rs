@@ -98,13 +98,18 @@ pub fn tell_unjudged(printer: &Printer, home: &Home, bottles: &[Bottle]) {
 /// Says, before it is done, what ending a bottle without its state directory would end and remove.
 pub fn tell_what_ends(printer: &Printer, home: &Home, bottle: &Bottle) {
     let slug = &bottle.slug;
-    let mut told = format!("ending {slug} removes, found by their names and this home's label:");
-    for line in bottle.owned.lines() {
+    let lines = bottle.owned.lines();
+    let mut told = match lines.as_slice() {
+        [] => format!("ending {slug}, of which the engine has nothing,"),
+        _ => format!("ending {slug} removes, found by their names and this home's label:"),
+    };
+    for line in &lines {
         told.push_str(&format!("\n  {line}"));
     }
     if bottle.evidence.has_folder {
+        let and = if lines.is_empty() { "" } else { "\nand" };
         told.push_str(&format!(
-            "\nand moves {} to {} as it is",
+            "{and} moves {} to {} as it is",
             home.state(slug).root().display(),
             folder::aside(home, slug).display()
         ));

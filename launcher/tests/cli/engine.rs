@@ -250,6 +250,8 @@ fn a_damaged_state_directory_is_moved_aside_whole_and_removed_on_the_operators_w
             && not_removed.contains("is ended, and nothing of it was removed"),
         "{not_removed}"
     );
+    let hint = "hint: make room and try again, or give it up: `bottle cleanup --discard bad-00000`\n";
+    assert!(not_removed.contains(hint), "{not_removed}");
     assert!(bottle.run(&["list"]).contains("bad-00000"));
     fs_err::remove_dir(&in_the_way).unwrap();
     for slug in ["bad-00000", "away-00000", "half-00000"] {
