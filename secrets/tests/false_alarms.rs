@@ -76,6 +76,44 @@ fn assert_clean(texts: impl IntoIterator<Item = Vec<u8>>) {
 }
 
 #[test]
+fn ascending_numbers_raise_no_alarm() {
+    // Two digits at a time they may be letters.
+    let lists = [",", ", ", "\n", ",\n  "].into_iter().flat_map(|between| {
+        (0..40u32).map(move |seed| {
+            let mut number = 3000 + seed * 100;
+            let next = |at: u32| {
+                number += 1 + (((at + seed).wrapping_mul(2_654_435_761) >> 13) & 3);
+                number.to_string()
+            };
+            (0..400).map(next).collect::<Vec<_>>().join(between)
+        })
+    });
+    assert_clean(lists.map(|list| format!("{{\"data\":[{list}]}}").into_bytes()));
+}
+
+#[test]
+fn dumps_of_text_raise_no_alarm() {
+    let dump = |text: &str| {
+        let line = |(at, bytes): (usize, &[u8])| {
+            let hex = |pair: &[u8]| pair.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let groups: Vec<String> = bytes.chunks(2).map(hex).collect();
+            format!("{:08x}: {:<40}\n", at * 16, groups.join(" "))
+        };
+        text.as_bytes()
+            .chunks(16)
+            .enumerate()
+            .map(line)
+            .collect::<String>()
+    };
+    let dumps: Vec<String> = sources().iter().step_by(3).map(|text| dump(text)).collect();
+    let quoted: Vec<Vec<u8>> = dumps
+        .iter()
+        .map(|dump| serde_json::to_vec(dump).unwrap())
+        .collect();
+    assert_clean(dumps.into_iter().map(String::into_bytes).chain(quoted));
+}
+
+#[test]
 fn source_files_as_single_json_strings_raise_no_alarm() {
     assert_clean(
         sources()

@@ -2,6 +2,7 @@
 
 use super::runs::Break;
 use super::text::Text;
+use std::ops::Range;
 
 /// The longest line of a dump, and what is behind its bytes to show them, escaped.
 const DUMP_LINE: usize = 120;
@@ -43,6 +44,31 @@ pub(super) fn has_offsets(run: &[u8]) -> bool {
         .position(|&byte| byte == b'\n')
         .map_or(&[][..], |at| head.get(at + 1..).unwrap_or_default());
     has_offset(head) || has_offset(second)
+}
+
+/// Whether the digits in `range` are characters of text in a dump's line.
+pub(super) fn is_text(text: Text<'_>, range: &Range<usize>) -> bool {
+    let before = text.slice(range.start.saturating_sub(DUMP_LINE)..range.start);
+    let line_ends: [&[u8]; 3] = [b"\n", b"\\n", b"\""];
+    let lines = line_ends.iter().filter_map(|line_end| {
+        let at = before
+            .windows(line_end.len())
+            .rposition(|here| here == *line_end)?;
+        Some(at + line_end.len())
+    });
+    let line = before.get(lines.max().unwrap_or(0)..).unwrap_or_default();
+    let digits: Vec<u8> = text
+        .slice(range.clone())
+        .iter()
+        .copied()
+        .filter(u8::is_ascii_digit)
+        .collect();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    has_offset(line)
+        && rest.is_empty()
+        && pairs
+            .iter()
+            .all(|[high, low]| matches!((high, low), (b'2'..=b'7', _) | (b'0', b'9')))
 }
 
 /// Whether a line begins with an offset.

@@ -204,7 +204,12 @@ fn is_hidden(text: Text<'_>, range: &Range<usize>, value: &[u8]) -> bool {
         .get(range.end)
         .is_some_and(|byte| byte_class::is(byte, byte_class::BASE64) || byte == b'=');
     let kinds: [fn(&u8) -> bool; 3] = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
-    !goes_on && kinds.iter().all(|is| value.iter().any(is)) && rarity::bits_per_character(value) >= TOKEN_BITS
+    // Written in decimal digits alone it is a list of numbers.
+    let in_letters = value.iter().any(|byte| byte & 15 > 9);
+    !goes_on
+        && in_letters
+        && kinds.iter().all(|is| value.iter().any(is))
+        && rarity::bits_per_character(value) >= TOKEN_BITS
 }
 
 fn is_hexadecimal(value: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 //! the beginning of a number, and a checksum or the exact form decides. A bare card number is one of ten to look
 //! right by chance, so it is only sure when it is written in groups or named.
 
+use super::dump;
 use super::survey::{self, number_end};
 use super::text::{Text, run_end};
 use super::{Session, name};
@@ -257,7 +258,9 @@ fn card(text: Text<'_>, at: usize) -> Option<(Range<usize>, bool)> {
                     "card", "pan", "cc", "credit", "debit", "visa", "master", "amex", "payment",
                 ],
             );
-            return Some((at..at + end, grouped || named));
+            let range = at..at + end;
+            let sure = (named || grouped) && !dump::is_text(text, &range);
+            return Some((range, sure));
         }
         if digits > 19 || window.get(end).copied() != separator || separator.is_none() {
             return None;
