@@ -25,6 +25,7 @@ pub use held::HeldStream;
 pub use stream::Stream;
 
 use automaton::Automaton;
+use encode::Forms;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -74,6 +75,7 @@ pub struct Hit {
 #[derive(Default)]
 pub struct Builder {
     values: Vec<(Arc<str>, Zeroizing<Vec<u8>>)>,
+    forms: Forms,
 }
 
 /// A set of values to look for. Cheap to clone; wiped when the last clone is dropped.
@@ -107,6 +109,14 @@ impl Builder {
         Ok(())
     }
 
+    /// Looks for what encoders write alone, and not for values turned round or moved by thirteen, nor in base58 and base85: half the
+    /// patterns, and half the time to build it.
+    #[must_use]
+    pub fn usual_forms_alone(mut self) -> Self {
+        self.forms = Forms::Usual;
+        self
+    }
+
     /// The detector of all added values.
     #[must_use]
     pub fn build(self) -> KnownValues {
@@ -114,7 +124,7 @@ impl Builder {
             .values
             .iter()
             .map(|(_, value)| value.get(..LONGEST).unwrap_or(value));
-        let automaton = Automaton::new(heads);
+        let automaton = Automaton::new(heads, self.forms);
         let labels = self.values.iter().map(|(label, _)| Arc::clone(label)).collect();
         KnownValues {
             inner: Arc::new(Inner { labels, automaton }),

@@ -11,7 +11,7 @@
 
 mod skip;
 
-use super::encode::{self, Pattern};
+use super::encode::{self, Forms, Pattern};
 use super::form::Encoding;
 use crate::byte_table::ByteTable;
 use crate::unescape::{Undo, Unescape};
@@ -68,11 +68,11 @@ pub(super) struct Automaton {
 
 impl Automaton {
     /// Builds the automaton of `values`; a finding names a value by its index.
-    pub(super) fn new<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(super) fn new<'a>(values: impl Iterator<Item = &'a [u8]>, forms: Forms) -> Self {
         let patterns: Vec<(usize, Pattern)> = values
             .enumerate()
             .flat_map(|(index, value)| {
-                encode::patterns(value)
+                encode::patterns(value, forms)
                     .into_iter()
                     .map(move |pattern| (index, pattern))
             })

@@ -346,3 +346,23 @@ fn ordinary_text_is_plain_without_a_second_look() {
     }
     assert!(watch(&[]).is_plain(b"%%% sk-live/4bF+9xQ2_tZ7"));
 }
+
+#[test]
+fn usual_forms_alone_are_what_encoders_write() {
+    let value = "not-a-word-4711";
+    let build = |builder: Builder| {
+        let mut builder = builder;
+        builder
+            .add("it", Zeroizing::new(value.as_bytes().to_vec()))
+            .unwrap();
+        builder.build()
+    };
+    let (all, usual) = (
+        build(Builder::default()),
+        build(Builder::default().usual_forms_alone()),
+    );
+    let encoded = STANDARD.encode(value);
+    assert!(all.find(encoded.as_bytes()).is_some() && usual.find(encoded.as_bytes()).is_some());
+    let turned: String = value.chars().rev().collect();
+    assert!(all.find(turned.as_bytes()).is_some() && usual.find(turned.as_bytes()).is_none());
+}

@@ -104,6 +104,7 @@ impl Automaton {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::known::encode::Forms;
     use proptest::prelude::*;
 
     fn one_by_one(automaton: &Automaton, state: &mut u32, text: &[u8]) -> usize {
@@ -136,7 +137,7 @@ mod tests {
                     *place = byte;
                 }
             }
-            let automaton = Automaton::new(values.iter().map(String::as_bytes));
+            let automaton = Automaton::new(values.iter().map(String::as_bytes), Forms::All);
             let (mut fast, mut slow) = (ROOT, ROOT);
             let mut rest = text.as_slice();
             while !rest.is_empty() {
