@@ -80,9 +80,7 @@ impl SeatGuard {
     }
 
     fn denied(&self, head: &RequestHead, examiner: &Examiner, refused: &Refused, place: LogPlace) -> Denial {
-        let draft = self
-            .draft(head, examiner.policy())
-            .with_rule(refused.rule().map(str::to_owned));
+        let draft = self.draft(head, examiner.policy()).with_rule(refused.rule());
         let verdicts = Verdicts::new(examiner, self.supervise).logged_as(&draft, &self.log);
         let denial = verdicts.denial(refused);
         self.log
@@ -178,7 +176,7 @@ impl Policy for SeatGuard {
         let received = std::time::Instant::now();
         let draft = Draft::of_attempt(TELLER, &self.log, None, received, policy.generation())
             .with_target(Some("CONNECT"), Some(&host), None, &policy)
-            .with_rule(refused.rule().map(str::to_owned));
+            .with_rule(refused.rule());
         let verdicts = Verdicts::new(&examiner, self.supervise).logged_as(&draft, &self.log);
         let denial = verdicts.denial(&refused);
         self.log
@@ -210,12 +208,8 @@ impl Policy for SeatGuard {
         });
         if let Err(refused) = passes {
             let denial = Verdicts::new(&examiner, self.supervise).denial(&refused);
-            self.log.write(
-                place,
-                draft
-                    .with_rule(refused.rule().map(str::to_owned))
-                    .closed(refused.reason()),
-            );
+            self.log
+                .write(place, draft.with_rule(refused.rule()).closed(refused.reason()));
             return Err(denial);
         }
         let upstream = policy.upstream(&host, &self.parts.upstreams);

@@ -109,8 +109,8 @@ impl Draft {
 
     /// Names the rule that decided, if one did.
     #[must_use]
-    pub fn with_rule(mut self, rule: Option<String>) -> Self {
-        self.event.rule = rule.or(self.event.rule);
+    pub fn with_rule(mut self, rule: Option<impl Into<String>>) -> Self {
+        self.event.rule = rule.map(Into::into).or(self.event.rule);
         self
     }
 

@@ -98,6 +98,7 @@ mod normalise;
 mod pattern;
 pub mod rarity;
 pub mod redact;
+mod rot13;
 mod rule;
 mod scan;
 mod scanner;

@@ -163,30 +163,28 @@ impl Standing {
             *self = Self::default();
             return;
         };
-        let found = Filters::of(actual);
-        let own = match self.replay() {
-            None => Claim {
-                owner: None,
-                paths: Part::of_filter(actual.path_allowlist.as_deref()),
-                methods: Part::of_filter(actual.methods.as_deref()),
-                token_ref: None,
-                found,
-            },
-            Some(expected) => Claim {
-                owner: None,
-                paths: reconciled(
+        let (paths, methods) = (actual.path_allowlist.as_deref(), actual.methods.as_deref());
+        let (paths, methods) = match self.replay() {
+            None => (Part::of_filter(paths), Part::of_filter(methods)),
+            Some(expected) => (
+                reconciled(
                     self.claims.iter_mut().map(|claim| &mut claim.paths),
                     expected.paths.as_deref(),
-                    actual.path_allowlist.as_deref(),
+                    paths,
                 ),
-                methods: reconciled(
+                reconciled(
                     self.claims.iter_mut().map(|claim| &mut claim.methods),
                     expected.methods.as_deref(),
-                    actual.methods.as_deref(),
+                    methods,
                 ),
-                token_ref: None,
-                found,
-            },
+            ),
+        };
+        let own = Claim {
+            owner: None,
+            paths,
+            methods,
+            token_ref: None,
+            found: Filters::of(actual),
         };
         for claim in &mut self.claims {
             claim.found.narrow(actual);

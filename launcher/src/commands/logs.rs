@@ -49,9 +49,11 @@ impl Logs {
             (Err(error), Err(_)) => return Err(error),
         };
         if bottle.owned.containers.is_empty() {
-            let log = Some(home.state(&bottle.slug).compose_log()).filter(|log| log.is_file());
-            let log = log.or_else(|| folder::logs_aside(&home, &bottle.slug));
-            let log = log.unwrap_or_else(|| home.state(&bottle.slug).compose_log());
+            let own = home.state(&bottle.slug).compose_log();
+            let log = match own.is_file() {
+                true => own,
+                false => folder::logs_aside(&home, &bottle.slug).unwrap_or(own),
+            };
             return self.kept(context, &bottle.slug, &log);
         }
         let part = if self.follow { Part::Follow } else { Part::All };

@@ -48,7 +48,7 @@ impl Machine {
             Error::failed(format!(
                 "{slug} is down, and its state directory cannot be moved aside"
             ))
-            .because(anyhow::anyhow!("{error} {}", error.causes().join(": ")))
+            .because(whole(&error))
             .hinted(format!(
                 "move {} away by hand",
                 self.home.state(slug).root().display()
@@ -106,10 +106,15 @@ impl Machine {
 
 fn nothing_removed(slug: &Slug, what: &str, why: &Error) -> Error {
     Error::failed(format!("{slug} is ended, and nothing of it was removed: {what}"))
-        .because(anyhow::anyhow!("{why} {}", why.causes().join(": ")))
+        .because(whole(why))
         .hinted(format!(
             "make room and try again, or give it up: `bottle cleanup --discard {slug}`"
         ))
+}
+
+/// An error with its causes, as the cause of another.
+fn whole(error: &Error) -> anyhow::Error {
+    anyhow::anyhow!("{error} {}", error.causes().join(": "))
 }
 
 /// The folder, unless there was nothing to put into it.

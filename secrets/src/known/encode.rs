@@ -8,6 +8,7 @@
 mod arithmetic;
 
 use super::form::Encoding;
+use crate::rot13::rot13;
 use zeroize::Zeroizing;
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -99,14 +100,6 @@ fn turned(pattern: &Pattern) -> Vec<Pattern> {
         Encoding::Raw | Encoding::Base64 => vec![reversed(Encoding::Reversed), moved(Encoding::Rot13)],
         Encoding::Hex => vec![reversed(Encoding::Reversed)],
         _ => Vec::new(),
-    }
-}
-
-fn rot13(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'm' | b'A'..=b'M' => byte + 13,
-        b'n'..=b'z' | b'N'..=b'Z' => byte - 13,
-        other => other,
     }
 }
 

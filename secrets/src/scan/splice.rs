@@ -19,15 +19,6 @@ pub(super) struct Splice {
     last: u8,
 }
 
-/// What is between two pieces of text.
-#[derive(Debug, PartialEq, Eq)]
-enum Between {
-    /// Nothing, to whoever runs it.
-    Joint,
-    /// Something else.
-    Other,
-}
-
 // === impl Splice ===
 
 impl Splice {
@@ -59,7 +50,7 @@ impl Splice {
 
     fn settle(&mut self, text_follows: bool, out: &mut impl FnMut(Seen)) {
         let between: Vec<u8> = self.open.iter().map(|seen| seen.byte).collect();
-        if text_follows && judge(&between) == Between::Joint {
+        if text_follows && is_joint(&between) {
             self.open.clear();
             return;
         }
@@ -91,7 +82,7 @@ pub(super) fn joint_before(text: &[u8], at: usize) -> Option<usize> {
         .len()
         .checked_sub(length + 1)
         .and_then(|index| head.get(index))?;
-    let joint = is_text(*last) && judge(between) == Between::Joint;
+    let joint = is_text(*last) && is_joint(between);
     (joint && !begins_word(text.get(at + 1..).unwrap_or_default())).then_some(length - 1)
 }
 
@@ -149,10 +140,10 @@ fn is_operator(byte: u8) -> bool {
     b"+.&|~<>".contains(&byte)
 }
 
-/// What `between` is, all of it, from behind one text up to the next.
-fn judge(between: &[u8]) -> Between {
+/// Whether `between`, all of it from behind one text up to the next, is nothing to whoever runs it.
+fn is_joint(between: &[u8]) -> bool {
     let quotes = between.iter().filter(|&&byte| is_quote(byte)).count();
-    let joint = if quotes == 0 {
+    if quotes == 0 {
         is_continued(between)
     } else {
         // Each literal that ends is followed by one that begins, and operators are outside.
@@ -173,8 +164,7 @@ fn judge(between: &[u8]) -> Between {
             .collect();
         let lines = between.iter().filter(|&&byte| byte == b'\n').count();
         sound && lines <= 1 && quotes % 2 == 0 && is_known(&operators, quotes / 2)
-    };
-    if joint { Between::Joint } else { Between::Other }
+    }
 }
 
 /// Whether these are what puts texts together in some language, `most` times at most.

@@ -8,6 +8,7 @@ use super::text::Text;
 use super::{Session, survey};
 use crate::byte_class;
 use crate::finding::{DecodePath, Decoding};
+use crate::rot13::rot13;
 use std::ops::Range;
 
 /// The shortest run that is looked at: the shortest tokens have as many characters.
@@ -162,15 +163,6 @@ fn turned(prefixes: &Prefixes, part: &[u8]) -> Option<Vec<u8>> {
         Way::Round => part.iter().rev().copied().collect(),
         Way::Moved => part.iter().map(|&byte| rot13(byte)).collect(),
     })
-}
-
-#[inline]
-fn rot13(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'm' | b'A'..=b'M' => byte + 13,
-        b'n'..=b'z' | b'N'..=b'Z' => byte - 13,
-        other => other,
-    }
 }
 
 /// Scans what a run says. Where in it a finding is, is not told: it is all of it.

@@ -1,9 +1,8 @@
 //! Invariant 7, the launcher's part: killed at any moment, it leaves nothing that `bottle cleanup` does not remove.
 
-use crate::{home, internet};
+use crate::{home, internet, starting};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 use system_tests::docker::{docker, everything_named};
 use system_tests::home::Home;
@@ -12,13 +11,7 @@ use system_tests::home::Home;
 fn killed_when(moment: impl Fn(&Home) -> bool, signal: Signal) {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
-    let mut command = home.command(&["start", "tester", "--yes"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = starting(&home);
     let deadline = Instant::now() + Duration::from_secs(60);
     while !moment(&home) {
         assert!(Instant::now() < deadline, "the moment did not come");

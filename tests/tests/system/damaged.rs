@@ -1,8 +1,7 @@
 //! A bottle whose state directory cannot be read, or is gone while its containers run, is ended on the operator's word alone, and nothing
 //! that tells of it is lost; another home's is never touched.
 
-use crate::{curl, home, internet};
-use std::process::Stdio;
+use crate::{curl, home, internet, starting};
 use system_tests::docker::{docker, everything_named};
 use system_tests::home::{Bottle, Home};
 
@@ -91,13 +90,7 @@ fn without_state_directories_cleanup_ends_nothing_unasked_and_then_its_own_alone
 fn a_session_whose_state_directory_was_deleted_takes_its_bottle_down_when_it_ends() {
     let internet = internet().unwrap();
     let home = home(&internet).unwrap();
-    let mut command = home.command(&["start", "tester", "--yes"]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = starting(&home);
     let slug = system_tests::asking::eventually(|| {
         let slugs = home.state();
         let ready = |slug: &&String| home.path().join("state").join(slug).join(".ready").exists();

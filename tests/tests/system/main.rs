@@ -9,6 +9,7 @@
 )]
 
 use anyhow::Context as _;
+use std::process::Stdio;
 use system_tests::home::Home;
 use system_tests::internet::Internet;
 use system_tests::prefix::Prefix;
@@ -63,6 +64,16 @@ pipelock:
         ),
     )?;
     Ok(home)
+}
+
+/// `bottle start` of the agent `tester`, in the foreground: its session ends with its standard input.
+fn starting(home: &Home) -> std::process::Child {
+    home.command(&["start", "tester", "--yes"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn internet() -> anyhow::Result<Internet> {
